@@ -1,0 +1,192 @@
+package platform
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// User is a person who has signed in at least once. Their subject at the
+// identity provider names them; all its issuers say the same subject.
+type User struct {
+	Document
+	Subject string `json:"subject"`
+	Email   string `json:"email"`
+	Name    string `json:"name"`
+	// PlatformAdmin is half of what makes an operator; the token's audience is
+	// the other half (A-1).
+	PlatformAdmin bool `json:"platformAdmin"`
+	// PartnerID makes the person staff of a partner; "" otherwise.
+	PartnerID   ID          `json:"partnerId,omitempty"`
+	PartnerRole PartnerRole `json:"partnerRole,omitempty"`
+	CreatedAt   Time        `json:"createdAt"`
+}
+
+// IsNode makes a user a Node of the graph.
+func (*User) IsNode() {}
+
+// What audit says of users.
+const ActionUserSynced Action = "USER_SYNCED"
+
+// Groups of the identity provider that make a platform administrator (A-3).
+var platformAdminGroups = [...]string{"dezky-platform-admins", "authentik Admins"}
+
+// UserReader reads people.
+type UserReader interface {
+	// UserBySubject is the person whom a token names, or NotFound.
+	UserBySubject(ctx context.Context, subject string) (*User, error)
+	// UsersByID are those of the people who exist, in no order.
+	UsersByID(ctx context.Context, ids []ID) ([]*User, error)
+}
+
+// UserWriter changes people.
+type UserWriter interface {
+	PutUser(ctx context.Context, u *User) error
+}
+
+// Me is who calls, as the portal needs it in one round trip (A-4).
+type Me struct {
+	User        *User
+	Memberships []*Member
+	// Partner is set for the staff of an active partner.
+	Partner    *Partner
+	IsOperator bool
+}
+
+// IsTenantAdmin says whether the caller administers any tenant.
+func (m *Me) IsTenantAdmin() bool {
+	return slices.ContainsFunc(m.Memberships, func(m *Member) bool { return m.Role == MemberRoleAdmin })
+}
+
+// Whoami is what the caller's own token says (A-7), and never the token.
+type Whoami struct {
+	Iss    string
+	Aud    []string
+	Sub    string
+	Groups []string
+	Exp    Time
+}
+
+// Whoami tells callers what their token says.
+func (p *Platform) Whoami(ctx context.Context) (*Whoami, error) {
+	a, err := caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Whoami{
+		Iss: a.Identity.Issuer, Aud: a.Identity.Audience, Sub: a.Identity.Subject,
+		Groups: append([]string{}, a.Identity.Groups...), Exp: a.Identity.Expires,
+	}, nil
+}
+
+// Me makes the caller's user if they are new, and brings it in step with what
+// the token says (A-3). It writes differences only.
+func (p *Platform) Me(ctx context.Context) (*Me, error) {
+	a, err := caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tenants, err := p.store.TenantsBySlug(ctx, tenantSlugs(a.Identity.Groups))
+	if err != nil {
+		return nil, err
+	}
+	if !p.inStep(a, tenants) {
+		if err := p.syncUser(ctx, a, tenants); err != nil {
+			return nil, err
+		}
+		if a, err = p.SignIn(ctx, a.Identity, a.From); err != nil {
+			return nil, err
+		}
+	}
+	return &Me{User: a.User, Memberships: a.Memberships, Partner: a.Partner, IsOperator: a.operator(p.operatorAudience)}, nil
+}
+
+// tenantSlugs are the slugs of the tenants whose groups are named, each once.
+func tenantSlugs(groups []string) []string {
+	var slugs []string
+	for _, g := range groups {
+		if slug, ok := strings.CutPrefix(g, TenantGroupPrefix); ok && slug != "" && !slices.Contains(slugs, slug) {
+			slugs = append(slugs, slug)
+		}
+	}
+	return slugs
+}
+
+// inStep says whether syncUser would change nothing.
+func (p *Platform) inStep(a *Actor, tenants []*Tenant) bool {
+	if a.User == nil {
+		return false
+	}
+	u := *a.User
+	if u.sync(a.Identity) {
+		return false
+	}
+	return len(syncMemberships(a.User, a.all, tenants, func() ID { return "" }, Time{})) == 0
+}
+
+func (p *Platform) syncUser(ctx context.Context, a *Actor, tenants []*Tenant) error {
+	newUser := p.newID(KindUser)
+	now := p.now()
+	return p.change(ctx, ActionUserSynced, "", newUser, func(w Writer) error {
+		u, err := w.UserBySubject(ctx, a.Identity.Subject)
+		if CodeOf(err) == NotFound && err != nil {
+			u, err = &User{Document: Document{ID: newUser}, Subject: a.Identity.Subject, CreatedAt: now}, nil
+		}
+		if err != nil {
+			return err
+		}
+		if u.sync(a.Identity) || u.Version == 0 {
+			if err := w.PutUser(ctx, u); err != nil {
+				return err
+			}
+		}
+		held, err := w.MembershipsOf(ctx, u.ID)
+		if err != nil {
+			return err
+		}
+		for _, m := range syncMemberships(u, held, tenants, func() ID { return p.newID(KindMember) }, now) {
+			if err := w.PutMember(ctx, m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// sync takes over what the token says of the person, and says if that changed
+// anything. A platform administrator by mutation stays one.
+func (u *User) sync(is Identity) bool {
+	old := *u
+	if is.Email != "" {
+		u.Email = is.Email
+	}
+	if is.Name != "" {
+		u.Name = is.Name
+	}
+	u.PlatformAdmin = slices.ContainsFunc(is.Groups, func(g string) bool {
+		return slices.Contains(platformAdminGroups[:], g)
+	})
+	return *u != old
+}
+
+// ActiveTenantID is the tenant that the caller joined first, or "".
+func (m *Me) ActiveTenantID() ID {
+	var first *Member
+	for _, m := range m.Memberships {
+		if first == nil || m.JoinedAt.Before(first.JoinedAt.Time) {
+			first = m
+		}
+	}
+	if first == nil {
+		return ""
+	}
+	return first.TenantID
+}
+
+// PartnerRole is what the caller may do for the partner, if they are its staff.
+func (m *Me) PartnerRole() *PartnerRole {
+	if m.Partner == nil {
+		return nil
+	}
+	return &m.User.PartnerRole
+}

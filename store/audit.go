@@ -1,0 +1,84 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"github.com/dezky/platform/platform"
+)
+
+func auditNewest() order[platform.AuditEvent] {
+	return order[platform.AuditEvent]{
+		list: "audit", sort: "at", desc: true, value: func(e *platform.AuditEvent) any { return e.At.String() },
+	}
+}
+
+// logOf is whose log: an event of the platform's own has no tenant.
+func logOf(tenant platform.ID) Condition {
+	if tenant == "" {
+		return eq("tenantId", nil)
+	}
+	return eq("tenantId", string(tenant))
+}
+
+func (r reader) AuditEventsOf(
+	ctx context.Context, tenant platform.ID, page platform.Page,
+) (platform.List[*platform.AuditEvent], error) {
+	return findPage(ctx, r, audit, auditNewest(), page, logOf(tenant))
+}
+
+func (r reader) AuditEventsByID(ctx context.Context, ids []platform.ID) ([]*platform.AuditEvent, error) {
+	return byID[platform.AuditEvent](ctx, r, audit, ids)
+}
+
+func (r reader) CountAuditEventsOf(ctx context.Context, tenant platform.ID) (int, error) {
+	return count(ctx, r, audit, logOf(tenant))
+}
+
+// Record writes an audit event alone.
+func (s *Store) Record(ctx context.Context, event platform.AuditEvent) error {
+	return s.transact(ctx, func(w *writer) error { return w.insert(ctx, audit, &event) })
+}
+
+// note adds to the audit event what differs between a document as it was and
+// as it is.
+func (w *writer) note(before []Doc, v interface{ Doc() *platform.Document }) error {
+	var was, is map[string]json.RawMessage
+	if len(before) > 0 {
+		if err := json.Unmarshal(before[0].Body, &was); err != nil {
+			return err
+		}
+	}
+	now, err := encode(v)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(now.Body, &is); err != nil {
+		return err
+	}
+	fields := slices.Sorted(maps.Keys(is))
+	for field := range was {
+		if _, ok := is[field]; !ok {
+			fields = append(fields, field)
+		}
+	}
+	for _, field := range fields {
+		if field == "id" || string(was[field]) == string(is[field]) {
+			continue
+		}
+		w.changes = append(w.changes, platform.FieldChange{
+			Object: now.ID, Field: field, Before: textOf(was[field]), After: textOf(is[field]),
+		})
+	}
+	return nil
+}
+
+func textOf(raw json.RawMessage) *string {
+	if raw == nil {
+		return nil
+	}
+	text := string(raw)
+	return &text
+}

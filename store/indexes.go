@@ -1,0 +1,53 @@
+package store
+
+// The collections.
+const (
+	attempts      = "attempts"
+	audit         = "audit"
+	events        = "events"
+	members       = "members"
+	partners      = "partners"
+	provisioning  = "provisioning"
+	sessions      = "sessions"
+	subscriptions = "subscriptions"
+	tenants       = "tenants"
+	users         = "users"
+)
+
+// Collections are all that the store keeps and every index that a query of its
+// leans on.
+func Collections() []Collection {
+	return []Collection{
+		{Name: attempts, Indexes: []Index{{Name: "at", Fields: []string{"at"}}}},
+		{Name: audit, Indexes: []Index{{Name: "log", Fields: []string{"tenantId", "at"}}}},
+		{Name: events, Indexes: []Index{
+			{Name: "subject", Fields: []string{"subjectId", "sequence"}, Unique: true},
+			{Name: "at", Fields: []string{"at"}},
+		}},
+		{Name: members, Indexes: []Index{
+			{Name: "user", Fields: []string{"userId", "tenantId"}, Unique: true},
+			{Name: "tenant", Fields: []string{"tenantId", "joinedAt"}},
+			{Name: "state", Fields: []string{"tenantId", "state"}},
+		}},
+		{Name: partners, Indexes: []Index{{Name: "slug", Fields: []string{"slug"}, Unique: true}}},
+		{Name: provisioning, Indexes: []Index{
+			// Owner first, or the work of others fills the page of what is due.
+			{Name: "due", Fields: []string{"owner", "dueAt"}},
+			{Name: "failing", Fields: []string{"failingSince"}},
+			{Name: "open", Fields: []string{"open"}},
+		}},
+		{Name: sessions},
+		{Name: subscriptions, Indexes: []Index{{Name: "tenant", Fields: []string{"tenantId"}, Unique: true}}},
+		{Name: tenants, Indexes: []Index{
+			{Name: "slug", Fields: []string{"slug"}, Unique: true},
+			{Name: "name", Fields: []string{"name"}},
+			{Name: "newest", Fields: []string{"createdAt"}},
+			{Name: "statusName", Fields: []string{"status", "name"}},
+			{Name: "statusNewest", Fields: []string{"status", "createdAt"}},
+			{Name: "partnerName", Fields: []string{"partnerId", "name"}},
+			{Name: "partnerNewest", Fields: []string{"partnerId", "createdAt"}},
+			{Name: "words", Fields: []string{"name", "slug"}, Words: true, Scope: "partnerId"},
+		}},
+		{Name: users, Indexes: []Index{{Name: "subject", Fields: []string{"subject"}, Unique: true}}},
+	}
+}

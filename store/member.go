@@ -1,0 +1,62 @@
+package store
+
+import (
+	"context"
+
+	"github.com/dezky/platform/platform"
+)
+
+func (r reader) MembershipsOf(ctx context.Context, user platform.ID) ([]*platform.Member, error) {
+	return find[platform.Member](ctx, r, members, Query{Where: []Condition{eq("userId", string(user))}, Sort: "tenantId"})
+}
+
+func (r reader) MembersByID(ctx context.Context, ids []platform.ID) ([]*platform.Member, error) {
+	return byID[platform.Member](ctx, r, members, ids)
+}
+
+func membersOldest() order[platform.Member] {
+	return order[platform.Member]{list: "members", sort: "joinedAt", value: func(m *platform.Member) any { return m.JoinedAt.String() }}
+}
+
+// listed are the states of the members whom a directory shows.
+func listed() Condition {
+	return in("state", platform.MemberStateActive, platform.MemberStateSuspended)
+}
+
+func (r reader) MembersOf(ctx context.Context, tenant platform.ID, page platform.Page) (platform.List[*platform.Member], error) {
+	return findPage(ctx, r, members, membersOldest(), page, eq("tenantId", string(tenant)), listed())
+}
+
+func (s *Store) FirstMembersOf(ctx context.Context, ids []platform.ID, n int) (map[platform.ID]platform.List[*platform.Member], error) {
+	by := membersOldest()
+	query, err := by.query(platform.Page{First: n}, listed())
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]string, len(ids))
+	for i, id := range ids {
+		keys[i] = string(id)
+	}
+	rows, err := decodeAll[platform.Member](s.engine.FindEach(ctx, members, "tenantId", keys, query))
+	if err != nil {
+		return nil, err
+	}
+	each := make(map[platform.ID][]*platform.Member, len(ids))
+	for _, m := range rows {
+		each[m.TenantID] = append(each[m.TenantID], m)
+	}
+	out := make(map[platform.ID]platform.List[*platform.Member], len(ids))
+	for tenant, rows := range each {
+		out[tenant] = pageOf(by, n, rows)
+	}
+	return out, nil
+}
+
+func (r reader) CountMembersOf(ctx context.Context, ids []platform.ID) (map[platform.ID]int, error) {
+	return countBy(ctx, r, members, "tenantId", in("tenantId", ids...), eq("state", string(platform.MemberStateActive)))
+}
+
+func (w *writer) PutMember(ctx context.Context, m *platform.Member) error {
+	_, err := put[platform.Member](ctx, w, members, m)
+	return err
+}
