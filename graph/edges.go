@@ -1,0 +1,115 @@
+package graph
+
+import (
+	"context"
+
+	"github.com/dezky/platform/platform"
+)
+
+// TenantOf is the tenant that an object belongs to, if the caller may see it.
+func TenantOf[P any](ctx context.Context, object *P, id func(*P) platform.ID) (*platform.Tenant, error) {
+	ls, err := loadersOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t, err := along(ctx, ls, ls.tenants, object, id)
+	if err != nil || t == nil {
+		return nil, err
+	}
+	return t, ls.p.Admit(ctx, platform.RuleTenantMember, platform.Target{Tenant: t}, false)
+}
+
+// Caller hands the caller on to the client, the memberships as read together.
+func Caller(ctx context.Context) func(*platform.Me, error) (*platform.Me, error) {
+	return func(me *platform.Me, err error) (*platform.Me, error) {
+		if err == nil {
+			Together(ctx, me.Memberships)
+		}
+		return me, err
+	}
+}
+
+// PartnerOf is a tenant's partner.
+func PartnerOf(ctx context.Context, t *platform.Tenant) (*platform.Partner, error) {
+	ls, err := loadersOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return along(ctx, ls, ls.partners, t, func(t *platform.Tenant) platform.ID { return t.PartnerID })
+}
+
+// UserOf is the person that an object names.
+func UserOf[P any](ctx context.Context, object *P, id func(*P) platform.ID) (*platform.User, error) {
+	ls, err := loadersOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return along(ctx, ls, ls.users, object, id)
+}
+
+// SubscriptionOf is what a tenant has booked, or nil.
+func SubscriptionOf(ctx context.Context, t *platform.Tenant) (*platform.TenantSubscription, error) {
+	ls, err := loadersOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return along(ctx, ls, ls.subscriptions, t, tenantID)
+}
+
+// ProvisioningOf is what the outside systems have of a tenant.
+func ProvisioningOf(ctx context.Context, t *platform.Tenant) (*platform.ProvisioningStatus, error) {
+	ls, err := loadersOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return along(ctx, ls, ls.provisionings, t, tenantID)
+}
+
+// MembersCountOf is how many active members a tenant has.
+func MembersCountOf(ctx context.Context, t *platform.Tenant) (*int32, error) {
+	ls, err := loadersOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n, err := along(ctx, ls, ls.membersCounts, t, tenantID)
+	count := int32(n) //nolint:gosec // no tenant has two thousand million members
+	return &count, err
+}
+
+// CustomersCountOf is how many tenants a partner has.
+func CustomersCountOf(ctx context.Context, partner *platform.Partner) (int32, error) {
+	ls, err := loadersOf(ctx)
+	if err != nil {
+		return 0, err
+	}
+	n, err := along(ctx, ls, ls.customers, partner, func(x *platform.Partner) platform.ID { return x.ID })
+	return int32(n), err //nolint:gosec // no partner has two thousand million customers
+}
+
+// MembersOf is a page of a tenant's members. First pages are read for all
+// siblings at once; the pages behind them one by one.
+func MembersOf(ctx context.Context, t *platform.Tenant, first *int32, after *platform.Cursor) (*platform.MemberConnection, error) {
+	ls, err := loadersOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	page, err := platform.NewPage(first, after)
+	if err != nil {
+		return nil, err
+	}
+	if page.After != "" {
+		return Page[platform.Member](ctx)(ls.p.MembersOf(ctx, t.ID, page))
+	}
+	return along(ctx, ls, ls.firstMembers(page.First), t, tenantID)
+}
+
+func (ls *loaders) firstMembers(n int) *loader[*platform.MemberConnection] {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if ls.members[n] == nil {
+		ls.members[n] = newLoader(func(ctx context.Context, tenants []platform.ID) (map[platform.ID]*platform.MemberConnection, error) {
+			return ls.p.FirstMembersOf(ctx, tenants, n)
+		})
+	}
+	return ls.members[n]
+}

@@ -1,0 +1,146 @@
+package graph
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/dezky/platform/platform"
+)
+
+const (
+	eventStream = "text/event-stream"
+	// heartbeat keeps proxies from closing a quiet stream.
+	heartbeat = 12 * time.Second
+	// writeTime is how long a client may take to receive one event.
+	writeTime = 10 * time.Second
+)
+
+// events is the protocol of graphql-sse with distinct connections: one POST is
+// one operation, and its answers come as server-sent events. It is our own
+// because gqlgen's echoes and logs the body of a request that it cannot read.
+type events struct{ *Handler }
+
+// Supports takes requests that accept a stream of events.
+func (events) Supports(r *http.Request) bool { return accepts(r, eventStream) }
+
+// Do answers one request, for as long as its operation runs.
+func (t events) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	params, status, err := readParams(w, r)
+	if err != nil {
+		t.refuse(ctx, w, status, err)
+		return
+	}
+	s := &stream{out: w, flush: http.NewResponseController(w)}
+	operation, invalid := exec.CreateOperationContext(ctx, params)
+	if invalid != nil {
+		s.open()
+		s.next(exec.DispatchError(graphql.WithOperationContext(ctx, operation), invalid))
+		s.complete()
+		return
+	}
+	ctx, g := withGuard(ctx)
+	answer, ctx := exec.DispatchOperation(ctx, operation)
+	s.open()
+	ended := make(chan error, 1)
+	go func() { ended <- t.watchOver(ctx, g) }()
+	answers := make(chan *graphql.Response)
+	go func() {
+		defer close(answers)
+		for {
+			res := answer(ctx)
+			if res == nil {
+				return
+			}
+			select {
+			case answers <- res:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	beats := t.beats(ctx)
+	for s.err == nil {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-t.stopping:
+			return // without "complete", so that the client comes again
+		case err := <-ended:
+			if err != nil {
+				s.next(exec.DispatchError(ctx, gqlerror.List{t.present(ctx, err)}))
+			}
+			s.complete()
+			return
+		case <-beats:
+			s.write(": \n\n")
+		case res, more := <-answers:
+			if !more {
+				s.complete()
+				return
+			}
+			s.next(res)
+		}
+	}
+}
+
+// beats ticks while ctx lives.
+func (h *Handler) beats(ctx context.Context) <-chan struct{} {
+	ticks := make(chan struct{})
+	go func() {
+		for h.clock.Sleep(ctx, heartbeat) == nil {
+			select {
+			case ticks <- struct{}{}:
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return ticks
+}
+
+// stream writes events. After a write that failed it does nothing more.
+type stream struct {
+	out   http.ResponseWriter
+	flush *http.ResponseController
+	err   error
+}
+
+func (s *stream) open() {
+	head := s.out.Header()
+	head.Set("Content-Type", eventStream+"; charset=utf-8")
+	head.Set("Cache-Control", "no-store")
+	head.Set("X-Content-Type-Options", "nosniff")
+	head.Set("X-Accel-Buffering", "no")
+	s.out.WriteHeader(http.StatusOK)
+	s.write(": \n\n")
+}
+
+func (s *stream) next(res *graphql.Response) {
+	data, err := json.Marshal(res)
+	if err != nil {
+		s.err = err
+		return
+	}
+	s.write("event: next\ndata: " + string(data) + "\n\n")
+}
+
+func (s *stream) complete() { s.write("event: complete\ndata: \n\n") }
+
+func (s *stream) write(text string) {
+	if s.err != nil {
+		return
+	}
+	// The kernel keeps this deadline, by the machine's clock.
+	if s.err = s.flush.SetWriteDeadline(platform.SystemClock{}.Now().Add(writeTime)); s.err != nil {
+		return
+	}
+	if _, s.err = s.out.Write([]byte(text)); s.err == nil {
+		s.err = s.flush.Flush()
+	}
+}

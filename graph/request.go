@@ -1,0 +1,71 @@
+package graph
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/dezky/platform/platform"
+)
+
+type requestKey struct{}
+
+// withRequest keeps where a request comes from, for its errors and its log.
+func withRequest(ctx context.Context, from platform.From) context.Context {
+	return context.WithValue(ctx, requestKey{}, from)
+}
+
+func requestOf(ctx context.Context) platform.From {
+	from, _ := ctx.Value(requestKey{}).(platform.From)
+	return from
+}
+
+// remoteIP is the address of the connection's other end.
+func remoteIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// statusOf is the HTTP status of a request that a code ended before it ran.
+func statusOf(code platform.Code) int {
+	switch code {
+	case platform.Unauthenticated:
+		return http.StatusUnauthorized
+	case platform.Unavailable:
+		return http.StatusServiceUnavailable
+	case platform.ResourceExhausted:
+		return http.StatusTooManyRequests
+	case platform.Internal:
+		return http.StatusInternalServerError
+	}
+	return http.StatusBadRequest
+}
+
+// retrySoon is what a client is told to wait where nobody knows better.
+const retrySoon = 2 * time.Second
+
+// writeJSON writes an answer whole. Clients that went away are nobody to tell.
+func writeJSON(w http.ResponseWriter, status int, kind string, answer any) {
+	body, err := json.Marshal(answer)
+	if err != nil {
+		status, body = http.StatusInternalServerError, []byte(`{"errors":[{"message":"Something went wrong on our side."}]}`)
+	}
+	head := w.Header()
+	head.Set("Content-Type", kind+"; charset=utf-8")
+	head.Set("X-Content-Type-Options", "nosniff")
+	head.Set("Cache-Control", "no-store")
+	switch status {
+	case http.StatusUnauthorized:
+		head.Set("WWW-Authenticate", `Bearer realm="dezky"`)
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		head.Set("Retry-After", strconv.Itoa(int(retrySoon.Seconds())))
+	}
+	w.WriteHeader(status)
+	w.Write(body) //nolint:errcheck // see above
+}
