@@ -1,0 +1,212 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dezky/platform/platform"
+)
+
+// Config is all that can be said from outside. It runs with nothing set.
+type Config struct {
+	// Production refuses stand-ins and the development sign-in
+	// (ENVIRONMENT: development or production; default development).
+	Production bool
+	// Port is where HTTP is served (PORT; default 3001; 0 is any free one).
+	Port int
+	// Database is the path of the SQLite file (DATABASE_URL; default
+	// sqlite://./data/dezky.db).
+	Database string
+
+	// Authentik is the identity provider (AUTHENTIK_URL, AUTHENTIK_TOKEN).
+	Authentik Outside
+	// Issuers sign the tokens that are accepted, one an application
+	// (AUTHENTIK_ISSUERS, separated by commas; the stand-in's own by default).
+	Issuers []string
+	// Audience is whom tokens must be meant for (AUTHENTIK_AUDIENCE, separated by
+	// commas; default dezky-portal,dezky-operator).
+	Audience []string
+
+	// Stalwart is the mail server (STALWART_URL, STALWART_TOKEN: an API key, or
+	// user:password). STALWART_PROVISIONING_ENABLED=false leaves it alone; it has
+	// to be set to true in production.
+	Stalwart Outside
+	// MailDomain is the domain under which every tenant has one of its own
+	// (PLATFORM_MAIL_DOMAIN; default dezky.test in development, none in production).
+	MailDomain string
+
+	// OCIS keeps files (OCIS_URL, OCIS_USERNAME, OCIS_TOKEN: an app token).
+	OCIS         Outside
+	OCISUsername string
+
+	// SealKey keys what is kept sealed or hashed (SEAL_KEY; 32 characters or more;
+	// has a default in development alone).
+	SealKey platform.Secret
+	// Playground serves GraphiQL at /playground (PLAYGROUND: on or off; default on
+	// in development, off in production).
+	Playground bool
+	// ExtraCAs is a file of PEM certificates that are trusted beside the machine's
+	// (EXTRA_CA_CERTS).
+	ExtraCAs string
+}
+
+// Outside says where an outside system is: at an address, in the stand-in that
+// this process hosts (no address), or not used here (off).
+type Outside struct {
+	URL   string
+	Token platform.Secret
+	Off   bool
+}
+
+// StandIn says whether this process plays the system itself.
+func (o Outside) StandIn() bool { return o.URL == "" && !o.Off }
+
+// developmentKey keys what is kept where nothing is worth keeping.
+const developmentKey = "a key for development, and nothing else"
+
+// FromEnv reads the configuration. All mistakes are in its one error, each with
+// the name of its variable and never its value.
+func FromEnv(lookup func(string) (string, bool)) (Config, error) {
+	e := env{lookup: lookup}
+	c := Config{
+		Production: e.oneOf("ENVIRONMENT", "development", "production") == "production",
+		Port:       e.port("PORT", 3001),
+		Database:   e.database("DATABASE_URL", "sqlite://./data/dezky.db"),
+		Issuers:    e.list("AUTHENTIK_ISSUERS", ""),
+		Audience:   e.list("AUTHENTIK_AUDIENCE", "dezky-portal,dezky-operator"),
+		ExtraCAs:   e.file("EXTRA_CA_CERTS"),
+	}
+	c.Authentik = e.outside("AUTHENTIK", c.Production)
+	c.Stalwart = e.outside("STALWART", c.Production)
+	c.OCIS = e.outside("OCIS", c.Production)
+	c.OCISUsername = e.text("OCIS_USERNAME", "")
+	if c.OCIS.URL != "" && c.OCISUsername == "" {
+		e.wrong("OCIS_USERNAME", "must be set together with OCIS_URL")
+	}
+	if !e.flag("STALWART_PROVISIONING_ENABLED", !c.Production) {
+		c.Stalwart = Outside{Off: true}
+	}
+	mail, key, playground := "dezky.test", developmentKey, true
+	if c.Production {
+		mail, key, playground = "", "", false
+	}
+	c.MailDomain = strings.ToLower(e.text("PLATFORM_MAIL_DOMAIN", mail))
+	c.Playground = e.flag("PLAYGROUND", playground)
+	c.SealKey = platform.NewSecret(e.text("SEAL_KEY", key))
+	if len(c.SealKey.Reveal()) < 32 {
+		e.wrong("SEAL_KEY", "must have 32 characters or more")
+	}
+	if len(c.Issuers) == 0 && !c.Authentik.StandIn() {
+		e.wrong("AUTHENTIK_ISSUERS", "must name who signs tokens")
+	}
+	for _, issuer := range c.Issuers {
+		if !isAddress(issuer) {
+			e.wrong("AUTHENTIK_ISSUERS", "must be addresses, separated by commas")
+			break
+		}
+	}
+	return c, errors.Join(e.mistakes...)
+}
+
+// env reads variables and remembers what is wrong with them.
+type env struct {
+	lookup   func(string) (string, bool)
+	mistakes []error
+}
+
+func (e *env) wrong(name, what string) {
+	e.mistakes = append(e.mistakes, fmt.Errorf("%s %s", name, what))
+}
+
+// text is a variable's value; one that is empty is not set.
+func (e *env) text(name, otherwise string) string {
+	if value, ok := e.lookup(name); ok && strings.TrimSpace(value) != "" {
+		return strings.TrimSpace(value)
+	}
+	return otherwise
+}
+
+func (e *env) oneOf(name string, values ...string) string {
+	value := e.text(name, values[0])
+	if !slices.Contains(values, value) {
+		e.wrong(name, "must be "+strings.Join(values, " or "))
+	}
+	return value
+}
+
+func (e *env) flag(name string, otherwise bool) bool {
+	switch e.text(name, "") {
+	case "":
+		return otherwise
+	case "on", "true", "1", "yes":
+		return true
+	case "off", "false", "0", "no":
+		return false
+	}
+	e.wrong(name, "must be on or off")
+	return otherwise
+}
+
+func (e *env) port(name string, otherwise int) int {
+	port, err := strconv.Atoi(e.text(name, strconv.Itoa(otherwise)))
+	if err != nil || port < 0 || port > 65535 {
+		e.wrong(name, "must be a number from 0 to 65535")
+	}
+	return port
+}
+
+func (e *env) list(name, otherwise string) []string {
+	var out []string
+	for entry := range strings.SplitSeq(e.text(name, otherwise), ",") {
+		if entry = strings.TrimSpace(entry); entry != "" {
+			out = append(out, entry)
+		}
+	}
+	return out
+}
+
+func (e *env) database(name, otherwise string) string {
+	path, ok := strings.CutPrefix(e.text(name, otherwise), "sqlite://")
+	if !ok || path == "" {
+		e.wrong(name, "must begin with sqlite:// and name a file (MongoDB is not supported yet)")
+	}
+	return path
+}
+
+func (e *env) file(name string) string {
+	path := e.text(name, "")
+	if path == "" {
+		return ""
+	}
+	if _, err := os.Stat(path); err != nil {
+		e.wrong(name, "must name a file that can be read")
+	}
+	return path
+}
+
+func (e *env) outside(system string, production bool) Outside {
+	address, token := e.text(system+"_URL", ""), platform.NewSecret(e.text(system+"_TOKEN", ""))
+	switch {
+	case address == "off":
+		return Outside{Off: true}
+	case address == "" && production:
+		e.wrong(system+"_URL", "must be set in production: an address, or off")
+	case address == "":
+		return Outside{}
+	case !isAddress(address):
+		e.wrong(system+"_URL", "must be an address such as https://host, or off")
+	case token.IsZero():
+		e.wrong(system+"_TOKEN", "must be set together with "+system+"_URL")
+	}
+	return Outside{URL: strings.TrimRight(address, "/"), Token: token}
+}
+
+func isAddress(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil
+}

@@ -1,0 +1,326 @@
+// Dezky's platform backend: one GraphQL graph over what the platform knows, and
+// the reconciler that brings the outside systems in step with it.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/dezky/platform/graph"
+	"github.com/dezky/platform/graph/playground"
+	"github.com/dezky/platform/integrations/authentik"
+	"github.com/dezky/platform/integrations/ocis"
+	"github.com/dezky/platform/integrations/stalwart"
+	"github.com/dezky/platform/platform"
+	"github.com/dezky/platform/provisioning"
+	"github.com/dezky/platform/resolvers"
+	"github.com/dezky/platform/store"
+	"github.com/dezky/platform/store/sqlite"
+)
+
+// operatorAudience is the audience of tokens for operators (A-1).
+const operatorAudience = "dezky-operator"
+
+// stopTime is how long a server that was told to stop may take.
+const stopTime = 9 * time.Second
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	log := slog.New(logHandler(os.Stderr))
+	if err := run(ctx, os.Args[1:], log); err != nil {
+		log.Error("stopped", "err", err)
+		os.Exit(1)
+	}
+}
+
+// logHandler writes for people on a terminal, and JSON everywhere else.
+func logHandler(to *os.File) slog.Handler {
+	if about, err := to.Stat(); err == nil && about.Mode()&os.ModeCharDevice != 0 {
+		return slog.NewTextHandler(to, nil)
+	}
+	return slog.NewJSONHandler(to, nil)
+}
+
+// run carries out a command: to serve, without any, or "backup FILE".
+func run(ctx context.Context, args []string, log *slog.Logger) error {
+	config, err := FromEnv(os.LookupEnv)
+	if err != nil {
+		return fmt.Errorf("the configuration is not usable:\n%w", err)
+	}
+	switch {
+	case len(args) == 0:
+		return serve(ctx, config, log)
+	case len(args) == 2 && args[0] == "backup":
+		return backup(ctx, config, args[1])
+	}
+	return errors.New("usage: dezky-platform-api [backup FILE]")
+}
+
+// backup makes a consistent copy of the database, while a server may be running.
+func backup(ctx context.Context, config Config, file string) (err error) {
+	engine, err := sqlite.Open(ctx, config.Database, sqlite.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	return engine.Backup(ctx, file)
+}
+
+func serve(ctx context.Context, config Config, log *slog.Logger) error {
+	s, err := start(ctx, config, seams{log: log})
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	log.InfoContext(ctx, "stopping")
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	return s.Close(last)
+}
+
+// seams are where tests, and what watches a server, take hold of it. The zero
+// value of each is what production has.
+type seams struct {
+	log       *slog.Logger
+	clock     platform.Clock
+	newID     func(platform.Kind) platform.ID
+	intervals provisioning.Intervals
+	// store and transport go around the store and around all calls outside.
+	store     func(platform.Store) platform.Store
+	transport func(http.RoundTripper) http.RoundTripper
+}
+
+func (s seams) filled() seams {
+	if s.clock == nil {
+		s.clock = platform.NewSystemClock()
+	}
+	if s.newID == nil {
+		s.newID = platform.NewID
+	}
+	if s.intervals == (provisioning.Intervals{}) {
+		s.intervals = provisioning.DefaultIntervals()
+	}
+	if s.store == nil {
+		s.store = func(p platform.Store) platform.Store { return p }
+	}
+	if s.transport == nil {
+		s.transport = func(next http.RoundTripper) http.RoundTripper { return next }
+	}
+	return s
+}
+
+// server is a running server.
+type server struct {
+	URL      string
+	platform *platform.Platform
+
+	http     *http.Server
+	standIns *standIns
+	engine   *sqlite.Engine
+	session  *provisioning.Session
+	stopping atomic.Bool
+	// stopped tells the streams to end; quit tells the workers, whom work awaits.
+	stopped chan struct{}
+	quit    context.CancelFunc
+	work    sync.WaitGroup
+}
+
+// start wires a server and serves. When it returns without an error the server
+// is ready; Close stops it.
+func start(ctx context.Context, config Config, with seams) (s *server, err error) {
+	with = with.filled()
+	s = &server{standIns: &standIns{}, stopped: make(chan struct{}), quit: func() {}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close(ctx))
+		}
+	}()
+	if err := s.standIns.host(&config, with.clock); err != nil {
+		return s, err
+	}
+	if len(s.standIns.running) > 0 {
+		with.log.WarnContext(ctx, "this process plays outside systems itself: set AUTHENTIK_URL, STALWART_URL and OCIS_URL to use real ones")
+	}
+	if s.engine, err = sqlite.Open(ctx, config.Database, sqlite.Options{Clock: with.clock}); err != nil {
+		return s, err
+	}
+	documents, err := store.New(ctx, s.engine)
+	if err != nil {
+		return s, err
+	}
+	ports := with.store(documents)
+	if s.session, err = provisioning.OpenSession(ctx, ports, with.clock, with.newID, with.log, with.intervals); err != nil {
+		return s, err
+	}
+	outside, err := transport(config.ExtraCAs)
+	if err != nil {
+		return s, err
+	}
+	var reconciler *provisioning.Reconciler
+	feed := provisioning.NewFeed(ports, with.clock, with.log, func() { reconciler.Poke() })
+	s.platform = platform.New(platform.Options{
+		Store: ports, Clock: with.clock, NewID: with.newID, Session: s.session.ID, AttemptKey: config.SealKey,
+		OperatorAudience: operatorAudience, MailDomain: config.MailDomain, Feed: feed,
+	})
+	via := provisioners(config, s.session.Guard(with.transport(outside)), with.clock)
+	reconciler = provisioning.New(s.platform, ports, s.session, via, with.clock, with.log)
+	if err := s.platform.Bootstrap(ctx); err != nil {
+		return s, err
+	}
+	if err := s.standIns.populate(ctx, s.platform); err != nil {
+		return s, err
+	}
+	s.http = &http.Server{
+		Handler: s.routes(config, graph.New(graph.Options{
+			Platform: s.platform, Resolvers: resolvers.New(s.platform), Clock: with.clock, Log: with.log,
+			SignIn: graph.NewSignIn(graph.SignInOptions{
+				Issuers: config.Issuers, Audience: config.Audience, Transport: outside, Clock: with.clock, Log: with.log,
+			}),
+			Introspection: !config.Production, Stopping: s.stopped,
+		}), with.log),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(with.log.Handler(), slog.LevelWarn),
+	}
+	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", config.Port))
+	if err != nil {
+		return s, fmt.Errorf("serve HTTP: %w", err)
+	}
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		return s, err
+	}
+	s.URL = "http://127.0.0.1:" + port
+	working, quit := context.WithCancel(context.WithoutCancel(ctx))
+	s.quit = quit
+	for _, worker := range []func(context.Context) error{s.session.Run, feed.Run, reconciler.Run} {
+		s.work.Go(func() {
+			if err := worker(working); err != nil {
+				with.log.ErrorContext(working, "a worker ended", "err", err)
+			}
+		})
+	}
+	s.work.Go(func() {
+		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			with.log.ErrorContext(working, "HTTP ended", "err", err)
+		}
+	})
+	with.log.InfoContext(ctx, "ready", "url", s.URL, "playground", config.Playground)
+	return s, nil
+}
+
+// provisioners are the outside systems that are used here.
+func provisioners(c Config, via http.RoundTripper, clock platform.Clock) map[platform.Integration]platform.Provisioner {
+	used := map[platform.Integration]platform.Provisioner{}
+	if !c.Authentik.Off {
+		used[platform.IntegrationAuthentik] = authentik.New(c.Authentik.URL, c.Authentik.Token, via, clock)
+	}
+	if !c.Stalwart.Off {
+		used[platform.IntegrationStalwart] = stalwart.New(c.Stalwart.URL, c.Stalwart.Token, via, clock)
+	}
+	if !c.OCIS.Off {
+		used[platform.IntegrationOCIS] = ocis.New(c.OCIS.URL, c.OCISUsername, c.OCIS.Token, via, clock)
+	}
+	return used
+}
+
+// transport calls outside. It trusts the machine's certificates and, where
+// there is a file, those in it.
+func transport(extraCAs string) (http.RoundTripper, error) {
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("read the machine's certificates: %w", err)
+	}
+	if extraCAs != "" {
+		pem, err := os.ReadFile(extraCAs)
+		if err != nil {
+			return nil, fmt.Errorf("read EXTRA_CA_CERTS: %w", err)
+		}
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, errors.New("EXTRA_CA_CERTS has no certificate")
+		}
+	}
+	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout: 5 * time.Second,
+		MaxIdleConnsPerHost: 16,
+		IdleConnTimeout:     time.Minute,
+		ForceAttemptHTTP2:   true,
+	}, nil
+}
+
+func (s *server) routes(config Config, api http.Handler, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/graphql", api)
+	if config.Playground {
+		options := s.standIns.playground()
+		options.Log = log
+		page := playground.Handler(options)
+		mux.Handle("/playground", page)
+		mux.Handle("/playground/", page)
+	}
+	mux.HandleFunc("GET /healthz/live", func(w http.ResponseWriter, _ *http.Request) { health(w, true) })
+	mux.HandleFunc("GET /healthz/ready", func(w http.ResponseWriter, r *http.Request) { health(w, s.ready(r.Context())) })
+	return mux
+}
+
+// ready says whether requests can be answered: the database does, and nobody
+// has told the server to stop.
+func (s *server) ready(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, err := s.platform.Reader().TenantBySlug(ctx, platform.DefaultTenant)
+	return err == nil && !s.stopping.Load()
+}
+
+func health(w http.ResponseWriter, good bool) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	status, text := http.StatusOK, `{"service":"dezky-platform-api","status":"ok"}`
+	if !good {
+		status, text = http.StatusServiceUnavailable, `{"service":"dezky-platform-api","status":"unavailable"}`
+	}
+	w.WriteHeader(status)
+	w.Write([]byte(text)) //nolint:errcheck // a prober that went away is nobody to tell
+}
+
+// Close stops the server: it is not ready any more, streams end so that their
+// clients come again, requests and attempts that run may finish until ctx ends,
+// and another process can take over at once.
+func (s *server) Close(ctx context.Context) error {
+	var all []error
+	if s.stopping.CompareAndSwap(false, true) {
+		close(s.stopped)
+	}
+	if s.http != nil {
+		if err := s.http.Shutdown(ctx); err != nil {
+			all = append(all, err, s.http.Close())
+		}
+	}
+	s.quit()
+	s.work.Wait()
+	if s.session != nil {
+		all = append(all, s.session.Close(ctx))
+	}
+	if s.engine != nil {
+		all = append(all, s.engine.Close())
+	}
+	return errors.Join(append(all, s.standIns.close())...)
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	authentik "github.com/dezky/platform/integrations/authentik/standin"
+	ocis "github.com/dezky/platform/integrations/ocis/standin"
+	stalwart "github.com/dezky/platform/integrations/stalwart/standin"
+
+	"github.com/dezky/platform/graph/playground"
+	"github.com/dezky/platform/platform"
+)
+
+// standIns are the outside systems that this process plays itself, each on a
+// loopback port of its own, spoken to over HTTP like the real ones. They keep
+// their state beside the database, so that after a restart every handle and
+// token is still good.
+type standIns struct {
+	authentik *authentik.Server
+	running   []*http.Server
+	clock     platform.Clock
+}
+
+// The ports of the stand-ins, counted from the server's own, so that two
+// servers on one machine do not meet.
+const (
+	authentikPort = 101
+	stalwartPort  = 102
+	ocisPort      = 103
+)
+
+// host starts the stand-ins that the configuration asks for, and completes it
+// with their addresses.
+func (s *standIns) host(c *Config, clock platform.Clock) error {
+	s.clock = clock
+	folder := filepath.Join(filepath.Dir(c.Database), "standins")
+	if c.Authentik.StandIn() {
+		server, err := authentik.New(authentik.Options{File: filepath.Join(folder, "authentik.json"), Clock: clock})
+		if err != nil {
+			return fmt.Errorf("start Authentik's stand-in: %w", err)
+		}
+		address, err := s.listen(c.Port, authentikPort, server)
+		if err != nil {
+			return err
+		}
+		server.SetBaseURL(address)
+		s.authentik, c.Authentik = server, Outside{URL: address, Token: server.Token()}
+		if len(c.Issuers) == 0 {
+			for _, application := range authentik.Applications() {
+				c.Issuers = append(c.Issuers, server.Issuer(application))
+			}
+		}
+	}
+	if c.Stalwart.StandIn() {
+		token := platform.NewSecret("API_development")
+		server, err := stalwart.New(stalwart.Options{
+			File: filepath.Join(folder, "stalwart.json"), Token: token, Clock: clock,
+			PublicURL: "https://mail.dezky.test", Hostname: "mail.dezky.test",
+			FirstKey: 5 * time.Millisecond, SecondKey: 300 * time.Millisecond,
+		})
+		if err != nil {
+			return fmt.Errorf("start Stalwart's stand-in: %w", err)
+		}
+		address, err := s.listen(c.Port, stalwartPort, server)
+		if err != nil {
+			return err
+		}
+		c.Stalwart = Outside{URL: address, Token: token}
+	}
+	if c.OCIS.StandIn() {
+		const user = "dezky"
+		token := platform.NewSecret("development")
+		server, err := ocis.New(ocis.Options{
+			File: filepath.Join(folder, "ocis.json"), Username: user, Token: token, Clock: clock, PublicURL: "https://files.dezky.test",
+		})
+		if err != nil {
+			return fmt.Errorf("start oCIS's stand-in: %w", err)
+		}
+		address, err := s.listen(c.Port, ocisPort, server)
+		if err != nil {
+			return err
+		}
+		c.OCIS, c.OCISUsername = Outside{URL: address, Token: token}, user
+	}
+	return nil
+}
+
+func (s *standIns) listen(port, offset int, handler http.Handler) (address string, err error) {
+	if port != 0 {
+		port += offset
+	}
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return "", fmt.Errorf("host a stand-in: %w", err)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	s.running = append(s.running, server)
+	go server.Serve(listener) //nolint:errcheck // it ends when it is closed
+	return "http://" + listener.Addr().String(), nil
+}
+
+func (s *standIns) close() error {
+	var all []error
+	for _, server := range s.running {
+		all = append(all, server.Close())
+	}
+	return errors.Join(all...)
+}
+
+// person is somebody to sign in as in development.
+type person struct {
+	authentik.Person
+	role string
+}
+
+// people are the four who try things out.
+func people() []person {
+	with := func(username, uuid, name, application, role string, groups ...string) person {
+		return person{authentik.Person{
+			Username: username, UUID: uuid, Name: name, Email: username + "@dezky.test", Groups: groups, Application: application,
+		}, role}
+	}
+	return []person{
+		with("operator", "00000000-0000-4000-8000-000000000001", "Olga Operator", authentik.Operator, "Operator", "dezky-platform-admins"),
+		with("owner", "00000000-0000-4000-8000-000000000002", "Paul Partner", authentik.Portal, "Partner owner", "dezky-partner-staff"),
+		with("admin", "00000000-0000-4000-8000-000000000003", "Anna Admin", authentik.Portal, "Tenant admin"),
+		with("member", "00000000-0000-4000-8000-000000000004", "Max Member", authentik.Portal, "Member"),
+	}
+}
+
+// populate adds the people, one partner and one customer.
+func (s *standIns) populate(ctx context.Context, p *platform.Platform) error {
+	if s.authentik == nil {
+		return nil
+	}
+	now := platform.At(s.clock.Now())
+	seed := platform.Seed{
+		Partners: []*platform.Partner{{
+			Document: platform.Document{ID: "par_nordic"}, Slug: "nordic", Name: "Nordic Workplaces",
+			Status: platform.PartnerStatusActive, CreatedAt: now,
+		}},
+		Tenants: []*platform.Tenant{{
+			Document: platform.Document{ID: "ten_example"}, Slug: "example", Name: "Example Company", Status: platform.TenantStatusPending,
+			PartnerID: "par_nordic", Plan: platform.PlanBusiness, Seats: 10, CreatedAt: now,
+		}},
+		Subscriptions: []*platform.TenantSubscription{{
+			Document: platform.Document{ID: "sub_example"}, TenantID: "ten_example", Plan: platform.PlanBusiness,
+			Cycle: platform.CycleMonthly, Seats: 10, Status: platform.SubscriptionStatusActive, Since: now,
+		}},
+	}
+	for _, who := range people() {
+		if err := s.authentik.AddPerson(who.Person); err != nil {
+			return fmt.Errorf("add %s: %w", who.Username, err)
+		}
+		user := &platform.User{
+			Document: platform.Document{ID: platform.ID("usr_" + who.Username)}, Subject: who.UUID, Email: who.Email,
+			Name: who.Name, PlatformAdmin: who.Username == "operator", CreatedAt: now,
+		}
+		if who.Username == "owner" {
+			user.PartnerID, user.PartnerRole = "par_nordic", platform.PartnerRoleOwner
+		}
+		seed.Users = append(seed.Users, user)
+	}
+	for username, role := range map[string]platform.MemberRole{
+		"admin": platform.MemberRoleAdmin, "member": platform.MemberRoleMember,
+	} {
+		seed.Members = append(seed.Members, &platform.Member{
+			Document: platform.Document{ID: platform.ID("mem_" + username)}, TenantID: "ten_example",
+			UserID: platform.ID("usr_" + username), Role: role, State: platform.MemberStateActive,
+			Source: platform.MemberSourceMutation, JoinedAt: now,
+		})
+	}
+	return p.Plant(ctx, seed)
+}
+
+// playground lets its page sign in as one of the people.
+func (s *standIns) playground() playground.Options {
+	if s.authentik == nil {
+		return playground.Options{}
+	}
+	return playground.Options{
+		People: func() []playground.Person {
+			var out []playground.Person
+			for _, who := range people() {
+				out = append(out, playground.Person{ID: who.Username, Name: who.Name, Role: who.role})
+			}
+			return out
+		},
+		SignIn: s.signIn,
+	}
+}
+
+func (s *standIns) signIn(_ context.Context, username string) (playground.Token, error) {
+	for _, who := range people() {
+		if who.Username != username {
+			continue
+		}
+		token, err := s.authentik.SignIn(username, who.Application)
+		return playground.Token{Token: token, ExpiresAt: s.clock.Now().Add(authentik.Lifetime)}, err
+	}
+	return playground.Token{}, fmt.Errorf("nobody is called %s", username)
+}
