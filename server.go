@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -98,6 +99,8 @@ type seams struct {
 	clock     platform.Clock
 	newID     func(platform.Kind) platform.ID
 	intervals provisioning.Intervals
+	// spread gives numbers from 0 to 1 that spread retries.
+	spread func() float64
 	// store and transport go around the store and around all calls outside.
 	store     func(platform.Store) platform.Store
 	transport func(http.RoundTripper) http.RoundTripper
@@ -113,6 +116,9 @@ func (s seams) filled() seams {
 	if s.intervals == (provisioning.Intervals{}) {
 		s.intervals = provisioning.DefaultIntervals()
 	}
+	if s.spread == nil {
+		s.spread = rand.Float64
+	}
 	if s.store == nil {
 		s.store = func(p platform.Store) platform.Store { return p }
 	}
@@ -127,11 +133,12 @@ type server struct {
 	URL      string
 	platform *platform.Platform
 
-	http     *http.Server
-	standIns *standIns
-	engine   *sqlite.Engine
-	session  *provisioning.Session
-	stopping atomic.Bool
+	http       *http.Server
+	standIns   *standIns
+	engine     *sqlite.Engine
+	session    *provisioning.Session
+	reconciler *provisioning.Reconciler
+	stopping   atomic.Bool
 	// stopped tells the streams to end; quit tells the workers, whom work awaits.
 	stopped chan struct{}
 	quit    context.CancelFunc
@@ -154,7 +161,7 @@ func start(ctx context.Context, config Config, with seams) (s *server, err error
 	if len(s.standIns.running) > 0 {
 		with.log.WarnContext(ctx, "this process plays outside systems itself: set AUTHENTIK_URL, STALWART_URL and OCIS_URL to use real ones")
 	}
-	if s.engine, err = sqlite.Open(ctx, config.Database, sqlite.Options{Clock: with.clock}); err != nil {
+	if s.engine, err = sqlite.Open(ctx, config.Database, sqlite.Options{}); err != nil {
 		return s, err
 	}
 	documents, err := store.New(ctx, s.engine)
@@ -169,14 +176,13 @@ func start(ctx context.Context, config Config, with seams) (s *server, err error
 	if err != nil {
 		return s, err
 	}
-	var reconciler *provisioning.Reconciler
-	feed := provisioning.NewFeed(ports, with.clock, with.log, func() { reconciler.Poke() })
+	feed := provisioning.NewFeed(ports, with.clock, with.log, func() { s.reconciler.Poke() })
 	s.platform = platform.New(platform.Options{
 		Store: ports, Clock: with.clock, NewID: with.newID, Session: s.session.ID, AttemptKey: config.SealKey,
 		OperatorAudience: operatorAudience, MailDomain: config.MailDomain, Feed: feed,
 	})
 	via := provisioners(config, s.session.Guard(with.transport(outside)), with.clock)
-	reconciler = provisioning.New(s.platform, ports, s.session, via, with.clock, with.log)
+	s.reconciler = provisioning.New(s.platform, ports, s.session, via, with.clock, with.log, with.spread)
 	if err := s.platform.Bootstrap(ctx); err != nil {
 		return s, err
 	}
@@ -208,7 +214,7 @@ func start(ctx context.Context, config Config, with seams) (s *server, err error
 	s.URL = "http://127.0.0.1:" + port
 	working, quit := context.WithCancel(context.WithoutCancel(ctx))
 	s.quit = quit
-	for _, worker := range []func(context.Context) error{s.session.Run, feed.Run, reconciler.Run} {
+	for _, worker := range []func(context.Context) error{s.session.Run, feed.Run, s.reconciler.Run} {
 		s.work.Go(func() {
 			if err := worker(working); err != nil {
 				with.log.ErrorContext(working, "a worker ended", "err", err)

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,4 +68,18 @@ func isDocuments(err *gqlerror.Error) bool {
 // recovered makes an error of a panic, stack and all, for the log.
 func recovered(_ context.Context, cause any) error {
 	return fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+}
+
+// inDocument orders errors as their fields stand in the document, whichever
+// field was quicker; those of one field by their paths.
+func inDocument(a, b *gqlerror.Error) int {
+	x, y := placeOf(a), placeOf(b)
+	return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column), strings.Compare(a.Path.String(), b.Path.String()))
+}
+
+func placeOf(err *gqlerror.Error) gqlerror.Location {
+	if len(err.Locations) == 0 {
+		return gqlerror.Location{}
+	}
+	return err.Locations[0]
 }

@@ -41,7 +41,7 @@ func (t events) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExe
 	operation, invalid := exec.CreateOperationContext(ctx, params)
 	if invalid != nil {
 		s.open()
-		s.next(exec.DispatchError(graphql.WithOperationContext(ctx, operation), invalid))
+		s.fail(exec.DispatchError(graphql.WithOperationContext(ctx, operation), invalid))
 		s.complete()
 		return
 	}
@@ -50,7 +50,7 @@ func (t events) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExe
 	s.open()
 	ended := make(chan error, 1)
 	go func() { ended <- t.watchOver(ctx, g) }()
-	answers := make(chan *graphql.Response)
+	answers := make(chan []byte)
 	go func() {
 		defer close(answers)
 		for {
@@ -58,8 +58,12 @@ func (t events) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExe
 			if res == nil {
 				return
 			}
+			data, err := json.Marshal(res) // at once: the next answer is built in the same buffer
+			if err != nil {
+				return
+			}
 			select {
-			case answers <- res:
+			case answers <- data:
 			case <-ctx.Done():
 				return
 			}
@@ -74,18 +78,18 @@ func (t events) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExe
 			return // without "complete", so that the client comes again
 		case err := <-ended:
 			if err != nil {
-				s.next(exec.DispatchError(ctx, gqlerror.List{t.present(ctx, err)}))
+				s.fail(exec.DispatchError(ctx, gqlerror.List{gqlerror.Wrap(err)}))
 			}
 			s.complete()
 			return
 		case <-beats:
 			s.write(": \n\n")
-		case res, more := <-answers:
+		case data, more := <-answers:
 			if !more {
 				s.complete()
 				return
 			}
-			s.next(res)
+			s.next(data)
 		}
 	}
 }
@@ -121,13 +125,15 @@ func (s *stream) open() {
 	s.write(": \n\n")
 }
 
-func (s *stream) next(res *graphql.Response) {
+func (s *stream) next(data []byte) { s.write("event: next\ndata: " + string(data) + "\n\n") }
+
+func (s *stream) fail(res *graphql.Response) {
 	data, err := json.Marshal(res)
 	if err != nil {
 		s.err = err
 		return
 	}
-	s.write("event: next\ndata: " + string(data) + "\n\n")
+	s.next(data)
 }
 
 func (s *stream) complete() { s.write("event: complete\ndata: \n\n") }

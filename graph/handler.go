@@ -11,6 +11,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -108,6 +109,7 @@ func (h *Handler) aroundResponse(ctx context.Context, next graphql.ResponseHandl
 	if res == nil {
 		return nil
 	}
+	slices.SortStableFunc(res.Errors, inDocument)
 	if len(res.Errors) > mostErrors {
 		res.Errors = res.Errors[:mostErrors]
 	}

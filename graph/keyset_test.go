@@ -219,8 +219,10 @@ func TestSignInSlowIssuer(t *testing.T) {
 	if err := <-stale; err != nil {
 		t.Errorf("the last good keys serve: %v", err)
 	}
-	if _, err := w.signIn.Check(ctx, w.token(t)); err != nil {
-		t.Errorf("nobody waits twice for an issuer that does not answer: %v", err)
+	short, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if _, err := w.signIn.Check(short, w.token(t)); err != nil || short.Err() != nil {
+		t.Errorf("nobody waits twice for an issuer that does not answer: %v, %v", err, short.Err())
 	}
 }
 
@@ -234,21 +236,21 @@ func TestSignInHeldAPI(t *testing.T) {
 	}
 }
 
-// TestSignInFollowsNobody has an issuer that sends us to another host for its
-// keys.
+// TestSignInFollowsNobody has an issuer that sends us elsewhere for its keys, or
+// speaks for another.
 func TestSignInFollowsNobody(t *testing.T) {
 	visited := false
 	evil := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { visited = true }))
 	defer evil.Close()
 	for name, fault := range map[string]stage.Fault{
-		"redirect": {On: "GET /application/o/dezky-portal/jwks/", Status: 302, Header: map[string]string{"Location": evil.URL}},
-		"jwks_uri": {On: "GET /application/o/dezky-portal/.well-known", Status: 200, Body: "ISSUER"},
+		"redirect":       {On: "GET /application/o/dezky-portal/jwks/", Status: 302, Header: map[string]string{"Location": evil.URL}},
+		"jwks_uri":       {On: "GET /application/o/dezky-portal/.well-known", Status: 200, Body: `{"issuer":"SHAREDdezky-portal/","jwks_uri":"EVIL/jwks"}`},
+		"another issuer": {On: "GET /application/o/dezky-portal/.well-known", Status: 200, Body: `{"issuer":"SHAREDdezky-operator/","jwks_uri":"SHAREDdezky-portal/jwks/"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newSignInWorld(t)
-			if fault.Body != "" {
-				fault.Body = fmt.Sprintf(`{"issuer":%q,"jwks_uri":%q}`, w.Issuer(standin.Portal), evil.URL+"/jwks")
-			}
+			shared := strings.TrimSuffix(w.Issuer(standin.Portal), "dezky-portal/")
+			fault.Body = strings.NewReplacer("SHARED", shared, "EVIL", evil.URL).Replace(fault.Body)
 			w.IssuerStage().Fail(fault)
 			if _, err := w.signIn.Check(t.Context(), w.token(t)); platform.CodeOf(err) != platform.Unavailable {
 				t.Errorf("got %v", err)

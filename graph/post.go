@@ -43,7 +43,7 @@ func (t post) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecu
 	}
 	operation, invalid := exec.CreateOperationContext(ctx, params)
 	if invalid == nil && operation.Operation.Operation == ast.Subscription {
-		invalid = gqlerror.List{t.present(ctx, platform.Errorf(platform.Invalid,
+		invalid = gqlerror.List{gqlerror.Wrap(platform.Errorf(platform.Invalid,
 			"A subscription is a stream: ask for it with Accept: text/event-stream."))}
 	}
 	if invalid != nil {

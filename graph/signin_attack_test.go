@@ -112,6 +112,12 @@ func TestSignInAttacks(t *testing.T) {
 		"no issuer":        claim("no key can prove it", "iss", nil),
 		"issuer number":    claim("an issuer is a text", "iss", 1),
 	}
+	attacks["the other issuer, signed"] = attack{"a key counts for its own issuer only", func(t *testing.T, w *signInWorld) string {
+		return w.token(t, standin.Claim("iss", w.Issuer(standin.Operator)))
+	}}
+	attacks["the other issuer and its kid"] = attack{"a key counts for its own issuer only", func(t *testing.T, w *signInWorld) string {
+		return w.token(t, standin.Claim("iss", w.Issuer(standin.Operator)), standin.Header("kid", w.SigningKey(standin.Operator).ID))
+	}}
 	for _, spelling := range []string{"none", "None", "NONE", "nOnE", ""} {
 		attacks["alg "+spelling] = attack{"a token without a signature proves nothing", func(t *testing.T, w *signInWorld) string {
 			token := rewrite(t, w.token(t), func(header, _ map[string]any) { header["alg"] = spelling })
@@ -204,6 +210,33 @@ func TestSignInAlgorithmConfusion(t *testing.T) {
 			token = signed + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 			_, err := w.signIn.Check(t.Context(), token)
 			wantRefusal(t, fmt.Sprintf("%s with %s: a published key is no secret", alg, name), token, err)
+		}
+	}
+}
+
+// TestSignInKeepsAKeyToItsAlgorithm signs with the issuer's own key in another
+// way than the issuer says.
+func TestSignInKeepsAKeyToItsAlgorithm(t *testing.T) {
+	w := newSignInWorld(t)
+	if err := w.RotateKey(standin.Portal, "RS256"); err != nil {
+		t.Fatal(err)
+	}
+	written, err := json.Marshal(w.SigningKey(standin.Portal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for alg, good := range map[string]bool{"RS256": true, "RS512": false, "PS256": false} {
+		var key standin.Key
+		if err := json.Unmarshal(bytes.Replace(written, []byte(`"RS256"`), []byte(`"`+alg+`"`), 1), &key); err != nil {
+			t.Fatal(err)
+		}
+		token := w.token(t, standin.SignedBy(&key))
+		_, err := w.signIn.Check(t.Context(), token)
+		if good && err != nil {
+			t.Errorf("%s: %v", alg, err)
+		}
+		if !good {
+			wantRefusal(t, alg+": the key is published for RS256", token, err)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -38,6 +37,7 @@ type Reconciler struct {
 	clock    platform.Clock
 	log      *slog.Logger
 	look     time.Duration
+	spread   func() float64
 
 	poked    chan struct{}
 	subjects chan struct{}
@@ -47,13 +47,14 @@ type Reconciler struct {
 }
 
 // New makes a reconciler. An integration that is not in via is not used here:
-// its steps are skipped (C-2).
+// its steps are skipped (C-2). Spread gives numbers from 0 to 1 that spread
+// retries.
 func New(
 	p *platform.Platform, store platform.Store, session *Session,
-	via map[platform.Integration]platform.Provisioner, clock platform.Clock, log *slog.Logger,
+	via map[platform.Integration]platform.Provisioner, clock platform.Clock, log *slog.Logger, spread func() float64,
 ) *Reconciler {
 	r := &Reconciler{
-		platform: p, store: store, session: session, via: via, clock: clock, log: log, look: session.every.Look,
+		platform: p, store: store, session: session, via: via, clock: clock, log: log, look: session.every.Look, spread: spread,
 		poked:    make(chan struct{}, 1),
 		subjects: make(chan struct{}, parallelSubjects),
 		steps:    map[platform.Integration]chan struct{}{},
@@ -219,7 +220,7 @@ func (r *Reconciler) apply(ctx context.Context, step platform.Step) (result plat
 // long as the session lives.
 func (r *Reconciler) report(ctx context.Context, session platform.ID, step platform.Step, result platform.StepResult) {
 	for {
-		err := r.platform.ReportStep(ctx, session, step, result, rand.Float64()) //nolint:gosec // spreads retries
+		err := r.platform.ReportStep(ctx, session, step, result, r.spread())
 		if err == nil {
 			return
 		}

@@ -43,7 +43,7 @@ func scoped(scope platform.TenantScope, q platform.TenantQuery) [][]Condition {
 	if q.Status != "" {
 		asked = append(asked, eq("status", string(q.Status)))
 	}
-	for word := range strings.FieldsSeq(q.Search) {
+	for _, word := range Words(q.Search) {
 		asked = append(asked, compare("words", Word, word))
 	}
 	if scope.All {
