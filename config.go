@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,13 +96,13 @@ func FromEnv(lookup func(string) (string, bool)) (Config, error) {
 	if c.Production {
 		mail, key, playground = "", "", false
 	}
-	c.MailDomain = strings.ToLower(e.text("PLATFORM_MAIL_DOMAIN", mail))
+	c.MailDomain = e.domain("PLATFORM_MAIL_DOMAIN", mail)
 	c.Playground = e.flag("PLAYGROUND", playground)
 	c.SealKey = platform.NewSecret(e.text("SEAL_KEY", key))
 	if len(c.SealKey.Reveal()) < 32 {
 		e.wrong("SEAL_KEY", "must have 32 characters or more")
 	}
-	if len(c.Issuers) == 0 && !c.Authentik.StandIn() {
+	if len(c.Issuers) == 0 && (c.Production || !c.Authentik.StandIn()) {
 		e.wrong("AUTHENTIK_ISSUERS", "must name who signs tokens")
 	}
 	for _, issuer := range c.Issuers {
@@ -177,6 +178,18 @@ func (e *env) database(name, otherwise string) string {
 	}
 	return path
 }
+
+// domain is a name in the letters that DNS has; others are to be written in
+// their ASCII form, as every system outside knows them.
+func (e *env) domain(name, otherwise string) string {
+	domain := strings.ToLower(e.text(name, otherwise))
+	if domain != "" && !domainForm.MatchString(domain) {
+		e.wrong(name, "must be a domain name in ASCII, such as dezky.example")
+	}
+	return domain
+}
+
+var domainForm = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 func (e *env) file(name string) string {
 	path := e.text(name, "")

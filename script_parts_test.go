@@ -131,7 +131,7 @@ func layOut(in *json.Decoder, margin string) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			varies = key == "locations" || key == "requestId"
+			varies = key == "locations" || key == "requestId" || key == "extensions" && margin == "" // the cost
 			name = fmt.Sprintf("%q: ", key)
 		}
 		value, err := layOut(in, margin+"  ")

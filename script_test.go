@@ -75,6 +75,7 @@ type scene struct {
 	watches  map[string]*watch
 	audited  map[platform.ID]bool
 	played   *coverage
+	reads    *countedReads
 	// paused keeps the reconciler from taking up what is due.
 	paused atomic.Bool
 }
@@ -123,7 +124,8 @@ func newScene(t *testing.T) *scene {
 	running, err := start(t.Context(), config, seams{
 		log: slog.New(slog.NewTextHandler(t.Output(), nil)), clock: clock, newID: counter(), intervals: intervals,
 		spread: func() float64 { return 0.5 },
-		store: func(next platform.Store) platform.Store { return pausable{next, &s.paused} },
+		engine: func(next store.Engine) store.Engine { s.reads = &countedReads{Engine: next}; return s.reads },
+		store:  func(next platform.Store) platform.Store { return pausable{next, &s.paused} },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -101,7 +101,9 @@ type seams struct {
 	intervals provisioning.Intervals
 	// spread gives numbers from 0 to 1 that spread retries.
 	spread func() float64
-	// store and transport go around the store and around all calls outside.
+	// engine, store and transport go around the database, the store over it and all
+	// calls outside.
+	engine    func(store.Engine) store.Engine
 	store     func(platform.Store) platform.Store
 	transport func(http.RoundTripper) http.RoundTripper
 }
@@ -118,6 +120,9 @@ func (s seams) filled() seams {
 	}
 	if s.spread == nil {
 		s.spread = rand.Float64
+	}
+	if s.engine == nil {
+		s.engine = func(e store.Engine) store.Engine { return e }
 	}
 	if s.store == nil {
 		s.store = func(p platform.Store) platform.Store { return p }
@@ -164,7 +169,7 @@ func start(ctx context.Context, config Config, with seams) (s *server, err error
 	if s.engine, err = sqlite.Open(ctx, config.Database, sqlite.Options{}); err != nil {
 		return s, err
 	}
-	documents, err := store.New(ctx, s.engine)
+	documents, err := store.New(ctx, with.engine(s.engine))
 	if err != nil {
 		return s, err
 	}

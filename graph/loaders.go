@@ -90,6 +90,10 @@ func byKey[V any](read func(context.Context, []platform.ID) ([]V, error), key fu
 type loader[V any] struct {
 	*dataloader.Loader[platform.ID, V]
 	fetch fetch[V]
+
+	mu sync.Mutex
+	// read are the keys that were read ahead.
+	read map[platform.ID]bool
 }
 
 func newLoader[V any](f fetch[V]) *loader[V] {
@@ -101,7 +105,10 @@ func newLoader[V any](f fetch[V]) *loader[V] {
 		}
 		return out
 	}
-	return &loader[V]{dataloader.NewBatchedLoader(batch, dataloader.WithWait[platform.ID, V](time.Millisecond)), f}
+	return &loader[V]{
+		Loader: dataloader.NewBatchedLoader(batch, dataloader.WithWait[platform.ID, V](time.Millisecond)),
+		fetch:  f, read: map[platform.ID]bool{},
+	}
 }
 
 // Together says that objects were read together, so that their edges are too.
@@ -159,12 +166,14 @@ func (l *level) once(loader any) *sync.Once {
 // ahead reads a level's values and lays them into the loader. Where that fails
 // the loader reads for itself, and its error is the edge's.
 func ahead[P, V any](ctx context.Context, l *loader[V], objects []any, key func(*P) platform.ID) {
-	var keys []platform.ID
-	seen := map[platform.ID]bool{"": true}
-	for _, object := range objects {
-		if parent, ok := object.(*P); ok && !seen[key(parent)] {
-			keys, seen[key(parent)] = append(keys, key(parent)), true
+	keys := l.unread(objects, func(object any) platform.ID {
+		if parent, ok := object.(*P); ok {
+			return key(parent)
 		}
+		return ""
+	})
+	if len(keys) == 0 {
+		return
 	}
 	values, err := l.fetch(ctx, keys)
 	if err != nil {
@@ -176,6 +185,19 @@ func ahead[P, V any](ctx context.Context, l *loader[V], objects []any, key func(
 		l.Prime(ctx, k, values[k])
 	}
 	joined(ctx, loaded)
+}
+
+// unread are the keys of objects that were not read ahead yet, each once. From
+// now on they count as read.
+func (l *loader[V]) unread(objects []any, key func(any) platform.ID) (keys []platform.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, object := range objects {
+		if id := key(object); id != "" && !l.read[id] {
+			keys, l.read[id] = append(keys, id), true
+		}
+	}
+	return keys
 }
 
 // joined makes a level of what was loaded for a level.

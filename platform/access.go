@@ -1,6 +1,9 @@
 package platform
 
-import "context"
+import (
+	"context"
+	"strings"
+)
 
 // Rule says whom a field of the graph admits. Each is a directive of the schema.
 type Rule string
@@ -57,25 +60,27 @@ func (p *Platform) Admit(ctx context.Context, rule Rule, on Target, mutating boo
 	if err != nil {
 		return err
 	}
-	return p.admitTo(rule, p.roleIn(a, t), a, mutating)
+	return p.admitTo(rule, a, t, mutating)
 }
 
-// admitTo is the table of who may do what in a tenant that they see.
-func (p *Platform) admitTo(rule Rule, role Role, a *Actor, mutating bool) error {
+// admitTo is the table of who may do what in a tenant that they see. The staff
+// of its partner may be members too, and then have the rights of both.
+func (p *Platform) admitTo(rule Rule, a *Actor, t *Tenant, mutating bool) error {
+	staff, member := a.staffOf(t), a.memberIn(t)
 	switch {
-	case role == RoleOperator:
+	case a.operator(p.operatorAudience):
 		return nil
 	case rule == RuleTenantMember:
-		if role == RolePartnerStaff && mutating {
-			return Errorf(Forbidden, "Only a member of the tenant may do this.")
+		if member != RoleNone || staff && !mutating {
+			return nil
 		}
-		return nil
+		return Errorf(Forbidden, "Only a member of the tenant may do this.")
 	case rule == RuleTenantAdmin:
-		if role == RoleTenantAdmin || role == RolePartnerStaff && !mutating {
+		if member == RoleTenantAdmin || staff && !mutating {
 			return nil
 		}
 		return Errorf(Forbidden, "Only an administrator of the tenant may do this.")
-	case rule == RulePartnerStaff && role == RolePartnerStaff && (!mutating || a.writes()):
+	case rule == RulePartnerStaff && staff && (!mutating || a.writes()):
 		return nil
 	}
 	return Errorf(Forbidden, "Only the partner's own administrators may do this.")
@@ -115,7 +120,7 @@ func (p *Platform) visibleTenant(ctx context.Context, a *Actor, on Target) (t *T
 	if p.roleIn(a, t) != RoleNone {
 		return t, nil
 	}
-	if on.TenantSlug != "" {
+	if on.Tenant == nil && on.TenantID == "" {
 		return nil, NoTenant(on.TenantSlug)
 	}
 	return nil, NoTenant(t.ID)
@@ -123,13 +128,13 @@ func (p *Platform) visibleTenant(ctx context.Context, a *Actor, on Target) (t *T
 
 // NoTenant is the answer for a tenant that is not there, or not for the caller.
 func NoTenant[Name ID | string](name Name) error {
-	return Errorf(NotFound, "There is no tenant %s.", name)
+	return Errorf(NotFound, "There is no tenant %s.", shorten(ID(name)))
 }
 
 // NoPartner is the answer for a partner that is not there, or not for the
 // caller.
 func NoPartner[Name ID | string](name Name) error {
-	return Errorf(NotFound, "There is no partner %s.", name)
+	return Errorf(NotFound, "There is no partner %s.", shorten(ID(name)))
 }
 
 // Node is anything that has a global ID.
@@ -204,11 +209,11 @@ func (p *Platform) seesEvent(ctx context.Context, e *AuditEvent) error {
 	return p.Admit(ctx, RuleTenantAdmin, Target{TenantID: e.TenantID}, false)
 }
 
-// shorten keeps an ID that somebody made up from filling the answer.
+// shorten keeps an ID that somebody made up from filling the answer or the log.
 func shorten(id ID) ID {
 	const longest = 40
 	if len(id) > longest {
-		return id[:longest] + "…"
+		return ID(strings.ToValidUTF8(string(id[:longest]), "")) + "…"
 	}
 	return id
 }

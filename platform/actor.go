@@ -116,9 +116,17 @@ func (p *Platform) roleIn(a *Actor, t *Tenant) Role {
 	if a.operator(p.operatorAudience) {
 		return RoleOperator
 	}
-	if a.Partner != nil && t.PartnerID == a.Partner.ID {
+	if a.staffOf(t) {
 		return RolePartnerStaff
 	}
+	return a.memberIn(t)
+}
+
+// staffOf says whether the actor is staff of the tenant's partner.
+func (a *Actor) staffOf(t *Tenant) bool { return a.Partner != nil && t.PartnerID == a.Partner.ID }
+
+// memberIn is the actor's role as a member of a tenant, or RoleNone.
+func (a *Actor) memberIn(t *Tenant) Role {
 	for _, m := range a.Memberships {
 		if m.TenantID != t.ID {
 			continue

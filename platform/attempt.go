@@ -113,7 +113,7 @@ func attemptOf(ctx context.Context) *run {
 // the person can mend become the payload's userErrors.
 func Mutate[T any, In Attempted](
 	ctx context.Context, p *Platform, in In, useCase func(context.Context, In) (T, error),
-) (payload *Payload[T], err error) {
+) (*Payload[T], error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err // gqlgen goes on to the document's next mutation all the same
 	}
@@ -130,12 +130,7 @@ func Mutate[T any, In Attempted](
 		object, err := again[T](ctx, p, earlier)
 		return split(object, err)
 	}
-	defer func() {
-		if cause := recover(); cause != nil {
-			payload, err = nil, p.failed(ctx, r, fmt.Errorf("panic: %v\n%s", cause, debug.Stack()))
-		}
-	}()
-	object, err := useCase(ctx, in)
+	object, err := carryOut(ctx, in, useCase)
 	if err != nil {
 		err = p.failed(ctx, r, err)
 		if err == nil { // the commit had gone through after all
@@ -145,6 +140,17 @@ func Mutate[T any, In Attempted](
 		err = p.store.Record(context.WithoutCancel(ctx), p.event(ctx, r.tried.Action, r.log, r.tried.Target))
 	}
 	return split(object, err)
+}
+
+// carryOut makes of a panic an error like any other, which is recorded: what was
+// committed before it stands.
+func carryOut[T any, In Attempted](ctx context.Context, in In, useCase func(context.Context, In) (T, error)) (object T, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+		}
+	}()
+	return useCase(ctx, in)
 }
 
 // attempt begins an attempt: who tries, as what, and in whose log it belongs.
@@ -225,8 +231,8 @@ func (p *Platform) failed(ctx context.Context, r *run, cause error) error {
 	if r.claimed != "" {
 		err = errors.Join(err, p.store.DropAttempt(ctx, r.claimed, p.session()))
 	}
-	if err != nil {
-		return errors.Join(cause, err)
+	if err != nil { // nothing that the person could mend: they would never know that it left no record
+		return Errorf(Unavailable, "This failed, and could not be recorded.").Because(errors.Join(cause, err))
 	}
 	return cause
 }

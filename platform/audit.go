@@ -96,7 +96,7 @@ func (p *Platform) AuditEventsOf(ctx context.Context, tenant ID, first *int32, a
 // attempt finds this record in its place.
 func (p *Platform) event(ctx context.Context, action Action, tenant, target ID) AuditEvent {
 	e := AuditEvent{
-		At: p.now(), Role: RoleSystem, TenantID: tenant, Action: action, Target: target, Outcome: AuditOutcomeDone,
+		At: p.now(), Role: RoleSystem, TenantID: tenant, Action: action, Target: shorten(target), Outcome: AuditOutcomeDone,
 	}
 	if a := ActorOf(ctx); a != nil {
 		e.Role = p.roleFor(a, nil)

@@ -39,9 +39,6 @@ func (p *Platform) Bootstrap(ctx context.Context) error {
 	})
 }
 
-// errPlanted ends the transaction of a seed that is all there.
-var errPlanted = errors.New("all of it is there")
-
 // Plant stores what a seed has and the store has not. What is there stays as it
 // is, so it may be called again, and by several processes at once.
 func (p *Platform) Plant(ctx context.Context, s Seed) error {
@@ -55,11 +52,11 @@ func (p *Platform) Plant(ctx context.Context, s Seed) error {
 			plant(ctx, &planted, s.Members, w.MembersByID, w.PutMember),
 		)
 		if err == nil && planted == 0 {
-			return errPlanted
+			return errUnchanged
 		}
 		return err
 	})
-	if errors.Is(err, errPlanted) {
+	if errors.Is(err, errUnchanged) {
 		return nil
 	}
 	return err

@@ -56,7 +56,7 @@ const (
 
 // MemberReader reads memberships.
 type MemberReader interface {
-	// MembershipsOf are all memberships of a person, in every state.
+	// MembershipsOf are all memberships of a person, in every state, oldest first.
 	MembershipsOf(ctx context.Context, user ID) ([]*Member, error)
 	// MembersByID are those of the members who exist, in no order.
 	MembersByID(ctx context.Context, ids []ID) ([]*Member, error)

@@ -22,6 +22,9 @@ const (
 	MaxPage     = 100
 )
 
+// longestCursor is more than any place in a list takes.
+const longestCursor = 4 << 10
+
 // Page is the part of a list that is asked for.
 type Page struct {
 	First int
@@ -68,6 +71,9 @@ func NewCursor(list string, value any, id ID) Cursor {
 // Place reads what NewCursor wrote for the same list. A Cursor of another list,
 // or one that was tampered with, is Invalid.
 func (c Cursor) Place(list string) (value any, id ID, err error) {
+	if len(c) > longestCursor {
+		c = "" // is no place
+	}
 	var place cursorPlace
 	data, err := base64.RawURLEncoding.DecodeString(string(c))
 	if err == nil {

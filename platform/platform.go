@@ -104,6 +104,10 @@ type Store interface {
 	Prune(ctx context.Context, before Time) (more bool, err error)
 }
 
+// errUnchanged ends a transaction that finds all as it should be, and leaves no
+// record of it.
+var errUnchanged = errors.New("there is nothing to change")
+
 // change is how use cases change things: once each.
 func (p *Platform) change(ctx context.Context, action Action, tenant, target ID, do func(Writer) error) error {
 	r := attemptOf(ctx)

@@ -230,6 +230,8 @@ func (p *Provisioning) claim(now Time, session ID, orphaned bool, can func(Integ
 		at := s.dueAt()
 		switch {
 		case at == nil || at.After(now.Time):
+		case s.settled() && !can(s.Integration):
+			s.LookAt = nil // nobody can look any more
 		case s.settled():
 			s.Looking = true
 			due = append(due, s)

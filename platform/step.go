@@ -77,19 +77,22 @@ func (s *ProvisioningStep) settled() bool {
 }
 
 // failing says that somebody should look at the step: it will not mend itself,
-// or has not for long.
+// or has not for long, also while it is tried once more.
 func (s *ProvisioningStep) failing() bool {
-	return s.State == ProvisioningStateError && (s.NextTry == nil || s.Failures >= failedAfter)
+	return s.State == ProvisioningStateError && s.NextTry == nil || s.Failures >= failedAfter
 }
 
-// dueAt is when the step is next to be taken up; nil is never.
+// dueAt is when the step is next to be taken up; nil is never. While somebody
+// looks, it waits for them: two calls at once could make two of one thing.
 func (s *ProvisioningStep) dueAt() *Time {
 	switch {
+	case s.Looking:
+		return nil
 	case s.State == ProvisioningStatePending:
 		return &Time{} // at once, whatever anybody's clock says
 	case s.State == ProvisioningStateError && s.NextTry != nil:
 		return s.NextTry
-	case s.settled() && s.LookAt != nil && !s.Looking:
+	case s.settled() && s.LookAt != nil:
 		return s.LookAt
 	}
 	return nil
@@ -158,15 +161,17 @@ func (s *ProvisioningStep) fail(now Time, r StepResult, spread float64) {
 }
 
 // retryDelay doubles with each failure up to its cap, spread over its upper
-// half; what an outside system asked for is never undercut, and overdone by a
-// tenth at the most.
+// half; what an outside system asked for goes first, is never undercut, and
+// overdone by a tenth at the most.
 func retryDelay(failures int32, asked time.Duration, spread float64) time.Duration {
+	if asked > 0 {
+		return asked + time.Duration(float64(asked/10)*spread)
+	}
 	delay := longestDelay
 	if failures < 16 {
 		delay = min(longestDelay, firstDelay<<(failures-1))
 	}
-	delay = delay/2 + time.Duration(float64(delay/2)*spread)
-	return max(delay, asked+time.Duration(float64(asked/10)*spread))
+	return delay/2 + time.Duration(float64(delay/2)*spread)
 }
 
 // again makes the step due at once, with its counts at zero.

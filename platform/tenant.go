@@ -253,7 +253,7 @@ func (in TenantsInput) query() (q TenantQuery, err error) {
 	}
 	q.Order = valueOf(in.OrderBy)
 	q.Status = valueOf(valueOf(in.Filter).Status)
-	if valueOf(in.Search) != "" {
+	if strings.TrimSpace(valueOf(in.Search)) != "" {
 		q.Search, err = cleanLine("search", *in.Search, longestName)
 	}
 	return q, err
@@ -340,10 +340,10 @@ const (
 func reservedSlugs() []string {
 	return []string{
 		"abuse", "account", "accounts", "admin", "administrator", "api", "app", "auth", "autoconfig", "autodiscover",
-		"billing", "cdn", "dezky", "files", "ftp", "help", "hostmaster", "imap", "internal", "localhost", "login", "mail",
-		"mta-sts", "mx", "noc", "ns1", "ns2", "operator", "partner", "platform", "pop", "portal", "postmaster", "root",
-		"security", "signin", "smtp", "staff", "static", "status", "support", "system", "tenant", "webmail", "webmaster",
-		"www",
+		"billing", "cdn", "dezky", "files", "ftp", "help", "hostmaster", "imap", "info", "internal", "localhost", "login",
+		"mail", "marketing", "mta-sts", "mx", "news", "noc", "ns1", "ns2", "operator", "partner", "platform", "pop",
+		"portal", "postmaster", "root", "sales", "security", "signin", "smtp", "staff", "static", "status", "support",
+		"system", "tenant", "usenet", "uucp", "webmail", "webmaster", "www",
 	}
 }
 

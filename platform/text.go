@@ -22,6 +22,10 @@ func cleanLine(field, text string, longest int) (string, error) {
 	return text, nil
 }
 
+// hides holds for what is not seen: also for letters that are blank by
+// themselves, such as the Hangul fillers, and for the selectors of a variant,
+// which can carry any text along.
 func hides(r rune) bool {
-	return unicode.Is(unicode.C, r) || r == '\u2028' || r == '\u2029' || r == utf8.RuneError
+	return unicode.In(r, unicode.C, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
+		r == '\u2800' || r == utf8.RuneError
 }

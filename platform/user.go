@@ -2,6 +2,7 @@ package platform
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 )
@@ -125,17 +126,21 @@ func (p *Platform) inStep(a *Actor, tenants []*Tenant) bool {
 }
 
 func (p *Platform) syncUser(ctx context.Context, a *Actor, tenants []*Tenant) error {
-	newUser := p.newID(KindUser)
+	id := p.newID(KindUser)
+	if a.User != nil {
+		id = a.User.ID
+	}
 	now := p.now()
-	return p.change(ctx, ActionUserSynced, "", newUser, func(w Writer) error {
+	err := p.change(ctx, ActionUserSynced, "", id, func(w Writer) error {
 		u, err := w.UserBySubject(ctx, a.Identity.Subject)
 		if CodeOf(err) == NotFound && err != nil {
-			u, err = &User{Document: Document{ID: newUser}, Subject: a.Identity.Subject, CreatedAt: now}, nil
+			u, err = &User{Document: Document{ID: id}, Subject: a.Identity.Subject, CreatedAt: now}, nil
 		}
 		if err != nil {
 			return err
 		}
-		if u.sync(a.Identity) || u.Version == 0 {
+		changed := u.sync(a.Identity) || u.Version == 0
+		if changed {
 			if err := w.PutUser(ctx, u); err != nil {
 				return err
 			}
@@ -148,13 +153,21 @@ func (p *Platform) syncUser(ctx context.Context, a *Actor, tenants []*Tenant) er
 			if err := w.PutMember(ctx, m); err != nil {
 				return err
 			}
+			changed = true
+		}
+		if !changed {
+			return errUnchanged // another call with the same token was quicker
 		}
 		return nil
 	})
+	if errors.Is(err, errUnchanged) {
+		return nil
+	}
+	return err
 }
 
 // sync takes over what the token says of the person, and says if that changed
-// anything. A platform administrator by mutation stays one.
+// anything.
 func (u *User) sync(is Identity) bool {
 	old := *u
 	if is.Email != "" {

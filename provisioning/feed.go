@@ -267,6 +267,7 @@ func (f *Feed) All(ctx context.Context, after *platform.Cursor) (<-chan *platfor
 // never given, it begins with the present state of what is not settled.
 func (f *Feed) watchAll(ctx context.Context, position *string, box *mailbox) error {
 	anew := *position == ""
+	shown := map[platform.ID]int32{} // where the present state is ahead of the log
 	for logged, err := range f.store.WatchEvents(ctx, *position) {
 		if errors.Is(err, platform.ErrPositionLost) {
 			*position = ""
@@ -277,9 +278,11 @@ func (f *Feed) watchAll(ctx context.Context, position *string, box *mailbox) err
 		}
 		*position = logged.Position
 		cursor := platform.Cursor(base64.RawURLEncoding.EncodeToString([]byte(logged.Position)))
-		if logged.Status != nil {
-			logged.Status.Cursor = &cursor
-			box.put(logged.Status)
+		if e := logged.Status; e != nil {
+			if e.Sequence > shown[e.SubjectID] {
+				e.Cursor = &cursor
+				box.put(e)
+			}
 			continue
 		}
 		if !anew {
@@ -292,6 +295,7 @@ func (f *Feed) watchAll(ctx context.Context, position *string, box *mailbox) err
 		}
 		for i, doc := range open {
 			e := doc.Present()
+			shown[e.SubjectID] = e.Sequence
 			if i == len(open)-1 { // who goes on from here has seen them all
 				e.Cursor = &cursor
 			}

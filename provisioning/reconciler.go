@@ -77,7 +77,17 @@ func (r *Reconciler) Poke() {
 // Run works until ctx ends, and then waits until the attempts that are under
 // way are written down.
 func (r *Reconciler) Run(ctx context.Context) error {
-	var ticks sync.WaitGroup
+	// Attempts outlive ctx by the grace; what is then still under way is cut off
+	// and left to whoever takes over.
+	calls, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	defer context.AfterFunc(ctx, func() {
+		if r.clock.Sleep(calls, graceTime) == nil {
+			cut()
+		}
+	})()
+	r.calls = calls
+	var ticks, beats sync.WaitGroup
 	ticks.Go(func() {
 		for r.clock.Sleep(ctx, r.look) == nil {
 			r.takeOver(ctx)
@@ -89,21 +99,16 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			r.sweep(ctx)
 		}
 	})
-	// Attempts outlive ctx by the grace; what is then still under way is cut off
-	// and left to whoever takes over.
-	calls, cut := context.WithCancel(context.WithoutCancel(ctx))
-	defer cut()
-	defer context.AfterFunc(ctx, func() {
-		if r.clock.Sleep(calls, graceTime) == nil {
-			cut()
-		}
-	})()
-	r.calls = calls
 	for r.wait(ctx) {
 		r.takeDue(ctx)
 	}
 	ticks.Wait()
+	// The session's own Run has most likely ended with ctx; without a beat others
+	// would declare it dead while attempts are still under way.
+	beats.Go(func() { r.session.Run(calls) }) //nolint:errcheck // ends with calls
 	r.running.Wait()
+	cut()
+	beats.Wait()
 	return nil
 }
 
@@ -147,7 +152,11 @@ func (r *Reconciler) takeOver(ctx context.Context) {
 	}
 	session := r.session.ID()
 	for _, owner := range dead {
-		held, err := r.store.ProvisioningsOwnedBy(ctx, owner, cap(r.subjects)-len(r.subjects))
+		free := cap(r.subjects) - len(r.subjects)
+		if free == 0 {
+			return
+		}
+		held, err := r.store.ProvisioningsOwnedBy(ctx, owner, free)
 		if err != nil {
 			r.complain(ctx, "what a dead session holds cannot be read", err)
 			return
@@ -160,7 +169,7 @@ func (r *Reconciler) takeOver(ctx context.Context) {
 
 // take claims a subject and carries out its steps, each on its own.
 func (r *Reconciler) take(ctx context.Context, subject, session, owner platform.ID) {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || !r.session.Fresh() {
 		return
 	}
 	r.subjects <- struct{}{}
@@ -184,28 +193,32 @@ func (r *Reconciler) take(ctx context.Context, subject, session, owner platform.
 func (r *Reconciler) can(i platform.Integration) bool { return r.via[i] != nil }
 
 // carryOut makes one attempt. Whatever happens out there, it ends in a state,
-// and there is time left to write that state down.
+// and there is time left to write that state down. One whose session dies is
+// dropped, before or after its call: whoever takes over begins anew.
 func (r *Reconciler) carryOut(ctx context.Context, session platform.ID, step platform.Step) {
 	slots := r.steps[step.Integration]
 	slots <- struct{}{}
-	result := r.apply(ctx, step)
+	live, end := r.session.WithLife(ctx, session)
+	defer end()
+	result := r.apply(live, step)
 	<-slots
-	if ctx.Err() != nil {
+	if live.Err() != nil {
 		return
 	}
 	if result.Err != nil && !errors.Is(result.Err, platform.ErrSkip) {
 		r.log.WarnContext(ctx, "step failed", "subject", step.Subject, "integration", step.Integration,
 			"attempt", step.Attempt, "requestId", step.RequestID, "err", result.Err)
 	}
-	r.report(ctx, session, step, result)
+	r.report(live, session, step, result)
 }
 
-// apply lets the provisioner do its work, unless this process has fallen
-// behind: then another may be at it.
+// apply lets the provisioner do its work, unless ctx, the session's life, has
+// ended while the step waited for its turn: then another may be at it.
 func (r *Reconciler) apply(ctx context.Context, step platform.Step) (result platform.StepResult) {
-	live, end := r.session.WithLife(ctx)
-	defer end()
-	call, cancel := r.clock.WithTimeout(live, callTime)
+	if err := ctx.Err(); err != nil {
+		return platform.StepResult{Err: err}
+	}
+	call, cancel := r.clock.WithTimeout(ctx, callTime)
 	defer cancel()
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -225,7 +238,7 @@ func (r *Reconciler) report(ctx context.Context, session platform.ID, step platf
 			return
 		}
 		r.complain(ctx, "a result cannot be written down", err)
-		if r.session.ID() != session || r.clock.Sleep(ctx, r.look) != nil {
+		if r.clock.Sleep(ctx, r.look) != nil {
 			return
 		}
 	}

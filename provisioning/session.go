@@ -100,12 +100,15 @@ func (s *Session) ID() platform.ID {
 	return s.id
 }
 
-// WithLife is ctx, ended also when the session that is present now was declared
-// dead.
-func (s *Session) WithLife(ctx context.Context) (context.Context, context.CancelFunc) {
+// WithLife is ctx, ended also when the session with this ID was declared dead.
+func (s *Session) WithLife(ctx context.Context, id platform.ID) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.id != id || s.life.Err() != nil {
+		cancel()
+		return ctx, cancel
+	}
 	stop := context.AfterFunc(s.life, cancel)
 	return ctx, func() { stop(); cancel() }
 }
@@ -152,10 +155,16 @@ func (s *Session) beat(ctx context.Context) {
 	switch {
 	case err == nil:
 		s.mu.Lock()
+		if begun-s.beaten > s.every.Stale {
+			clear(s.seen) // stopped and woken, it has watched nobody meanwhile
+		}
 		s.beaten = begun
 		s.mu.Unlock()
 	case platform.CodeOf(err) == platform.NotFound:
 		s.log.WarnContext(ctx, "this session was declared dead", "session", id)
+		s.mu.Lock()
+		s.cancel() // also when no new one can be opened yet
+		s.mu.Unlock()
 		if err := s.open(call); err != nil {
 			s.log.WarnContext(ctx, "no new session", "err", err)
 		}

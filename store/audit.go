@@ -11,7 +11,7 @@ import (
 
 func auditNewest() order[platform.AuditEvent] {
 	return order[platform.AuditEvent]{
-		list: "audit", sort: "at", desc: true, value: func(e *platform.AuditEvent) any { return e.At.String() },
+		list: "audit", sort: "at", desc: true, value: func(e *platform.AuditEvent) string { return e.At.String() },
 	}
 }
 
@@ -37,9 +37,17 @@ func (r reader) CountAuditEventsOf(ctx context.Context, tenant platform.ID) (int
 	return count(ctx, r, audit, logOf(tenant))
 }
 
-// Record writes an audit event alone.
+// Record writes an audit event alone. A success that changed nothing ends its
+// idempotent attempt as well.
 func (s *Store) Record(ctx context.Context, event platform.AuditEvent) error {
-	return s.transact(ctx, func(w *writer) error { return w.insert(ctx, audit, &event) })
+	return s.transact(ctx, func(w *writer) error {
+		if event.Outcome == platform.AuditOutcomeDone {
+			if err := w.finishAttempt(ctx, event); err != nil {
+				return err
+			}
+		}
+		return w.insert(ctx, audit, &event)
+	})
 }
 
 // note adds to the audit event what differs between a document as it was and
@@ -58,13 +66,9 @@ func (w *writer) note(before []Doc, v interface{ Doc() *platform.Document }) err
 	if err := json.Unmarshal(now.Body, &is); err != nil {
 		return err
 	}
-	fields := slices.Sorted(maps.Keys(is))
-	for field := range was {
-		if _, ok := is[field]; !ok {
-			fields = append(fields, field)
-		}
-	}
-	for _, field := range fields {
+	fields := maps.Clone(is)
+	maps.Copy(fields, was)
+	for _, field := range slices.Sorted(maps.Keys(fields)) {
 		if field == "id" || string(was[field]) == string(is[field]) {
 			continue
 		}

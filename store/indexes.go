@@ -21,11 +21,12 @@ func Collections() []Collection {
 		{Name: attempts, Indexes: []Index{{Name: "at", Fields: []string{"at"}}}},
 		{Name: audit, Indexes: []Index{{Name: "log", Fields: []string{"tenantId", "at"}}}},
 		{Name: events, Indexes: []Index{
-			{Name: "subject", Fields: []string{"subjectId", "sequence"}, Unique: true},
+			{Name: "sequence", Fields: []string{"subjectId", "sequence"}}, // unique by the id, which has both
 			{Name: "at", Fields: []string{"at"}},
 		}},
 		{Name: members, Indexes: []Index{
 			{Name: "user", Fields: []string{"userId", "tenantId"}, Unique: true},
+			{Name: "joined", Fields: []string{"userId", "joinedAt"}},
 			{Name: "tenant", Fields: []string{"tenantId", "joinedAt"}},
 			{Name: "state", Fields: []string{"tenantId", "state"}},
 		}},

@@ -7,7 +7,7 @@ import (
 )
 
 func (r reader) MembershipsOf(ctx context.Context, user platform.ID) ([]*platform.Member, error) {
-	return find[platform.Member](ctx, r, members, Query{Where: []Condition{eq("userId", string(user))}, Sort: "tenantId"})
+	return find[platform.Member](ctx, r, members, Query{Where: []Condition{eq("userId", string(user))}, Sort: "joinedAt"})
 }
 
 func (r reader) MembersByID(ctx context.Context, ids []platform.ID) ([]*platform.Member, error) {
@@ -15,7 +15,7 @@ func (r reader) MembersByID(ctx context.Context, ids []platform.ID) ([]*platform
 }
 
 func membersOldest() order[platform.Member] {
-	return order[platform.Member]{list: "members", sort: "joinedAt", value: func(m *platform.Member) any { return m.JoinedAt.String() }}
+	return order[platform.Member]{list: "members", sort: "joinedAt", value: func(m *platform.Member) string { return m.JoinedAt.String() }}
 }
 
 // listed are the states of the members whom a directory shows.

@@ -19,7 +19,7 @@ func (r reader) ProvisioningsByID(ctx context.Context, subjects []platform.ID) (
 
 func longestFailing() order[platform.Provisioning] {
 	return order[platform.Provisioning]{
-		list: "failing", sort: "failingSince", value: func(p *platform.Provisioning) any { return p.FailingSince.String() },
+		list: "failing", sort: "failingSince", value: func(p *platform.Provisioning) string { return p.FailingSince.String() },
 	}
 }
 
@@ -53,7 +53,7 @@ func (r reader) ProvisioningOwners(ctx context.Context) ([]platform.ID, error) {
 }
 
 func (r reader) ProvisioningsOwnedBy(ctx context.Context, owner platform.ID, n int) ([]platform.ID, error) {
-	return idsOf(r.from.Find(ctx, provisioning, Query{Where: []Condition{eq("owner", string(owner))}, Limit: n}))
+	return idsOf(r.from.Find(ctx, provisioning, Query{Where: []Condition{eq("owner", string(owner))}, Sort: "dueAt", Limit: n}))
 }
 
 func idsOf(docs []Doc, err error) ([]platform.ID, error) {

@@ -110,8 +110,8 @@ type order[T any] struct {
 	list string
 	sort string
 	desc bool
-	// value is what an entry has in the field that is sorted by.
-	value func(*T) any
+	// value is the text that an entry has in the field that is sorted by.
+	value func(*T) string
 }
 
 // cursor is an entry's place in the list.

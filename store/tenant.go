@@ -1,9 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/dezky/platform/platform"
 )
@@ -30,10 +30,10 @@ func (r reader) TenantsBySlug(ctx context.Context, slugs []string) ([]*platform.
 func tenantOrder(by platform.TenantOrder) order[platform.Tenant] {
 	if by == platform.TenantOrderNewest {
 		return order[platform.Tenant]{
-			list: "tenants/newest", sort: "createdAt", desc: true, value: func(t *platform.Tenant) any { return t.CreatedAt.String() },
+			list: "tenants/newest", sort: "createdAt", desc: true, value: func(t *platform.Tenant) string { return t.CreatedAt.String() },
 		}
 	}
-	return order[platform.Tenant]{list: "tenants/name", sort: "name", value: func(t *platform.Tenant) any { return t.Name }}
+	return order[platform.Tenant]{list: "tenants/name", sort: "name", value: func(t *platform.Tenant) string { return t.Name }}
 }
 
 // scoped are the conditions of each part of a scope: a partner's customers, and
@@ -43,7 +43,11 @@ func scoped(scope platform.TenantScope, q platform.TenantQuery) [][]Condition {
 	if q.Status != "" {
 		asked = append(asked, eq("status", string(q.Status)))
 	}
-	for _, word := range Words(q.Search) {
+	words := Words(q.Search)
+	if q.Search != "" && len(words) == 0 {
+		return nil // no name has a word without letters and digits
+	}
+	for _, word := range words {
 		asked = append(asked, compare("words", Word, word))
 	}
 	if scope.All {
@@ -78,12 +82,7 @@ func (r reader) Tenants(
 		rows = append(rows, part...)
 	}
 	slices.SortFunc(rows, func(a, b *platform.Tenant) int {
-		x, _ := by.value(a).(string) //nolint:errcheck // both orders are of texts
-		y, _ := by.value(b).(string) //nolint:errcheck // both orders are of texts
-		n := strings.Compare(x, y)
-		if n == 0 {
-			n = strings.Compare(string(a.ID), string(b.ID))
-		}
+		n := cmp.Or(cmp.Compare(by.value(a), by.value(b)), cmp.Compare(a.ID, b.ID))
 		if by.desc {
 			return -n
 		}
@@ -95,19 +94,19 @@ func (r reader) Tenants(
 
 func (r reader) CountTenants(ctx context.Context, scope platform.TenantScope, q platform.TenantQuery) (int, error) {
 	total := 0
-	for _, where := range scoped(scope, q) {
+	parts := scoped(scope, q)
+	for _, where := range parts {
 		n, err := count(ctx, r, tenants, where...)
 		if err != nil {
 			return 0, err
 		}
 		total += n
 	}
-	if scope.PartnerID == "" || len(scope.IDs) == 0 {
+	if len(parts) < 2 {
 		return total, nil
 	}
 	// A person's own tenants that are also the partner's were counted twice.
-	both := append([]Condition{eq("partnerId", string(scope.PartnerID))}, scoped(platform.TenantScope{IDs: scope.IDs}, q)[0]...)
-	n, err := count(ctx, r, tenants, both...)
+	n, err := count(ctx, r, tenants, append(parts[0], in("id", scope.IDs...))...)
 	return total - n, err
 }
 

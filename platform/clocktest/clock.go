@@ -4,6 +4,7 @@ package clocktest
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -113,7 +114,7 @@ func (c *Clock) WithTimeout(ctx context.Context, d time.Duration) (context.Conte
 type timed struct{ context.Context }
 
 func (t timed) Err() error {
-	if err := t.Context.Err(); err == nil || context.Cause(t.Context) != context.DeadlineExceeded {
+	if err := t.Context.Err(); err == nil || !errors.Is(context.Cause(t.Context), context.DeadlineExceeded) {
 		return err
 	}
 	return context.DeadlineExceeded

@@ -30,7 +30,7 @@ func dial(path, synchronous string) (*conn, error) {
 	}
 	c := &conn{db: db, stmts: map[string]*sqlite3.Stmt{}}
 	if err := c.prepare(synchronous); err != nil {
-		c.close()
+		c.close() //nolint:errcheck // the first error is the one to tell
 		return nil, err
 	}
 	return c, nil

@@ -26,7 +26,10 @@ async function ask(session, operation, headers) {
     read(
       await fetch(endpoint, {
         method: "POST",
-        headers: await headersFor(session, headers, "application/graphql-response+json, application/json"),
+        headers: {
+          "Content-Type": "application/json",
+          ...(await headersFor(session, headers, "application/graphql-response+json, application/json")),
+        },
         body: JSON.stringify(operation),
       }),
     );
@@ -127,7 +130,6 @@ async function headersFor(session, extra, accept) {
   const authorization = await session.authorization();
   return {
     ...(accept && { Accept: accept }),
-    "Content-Type": "application/json",
     ...(authorization && { Authorization: authorization }),
     ...extra,
   };

@@ -34,7 +34,7 @@ func Read(path string) ([]Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close()
 	var lines []Line
 	scanner := bufio.NewScanner(file)
 	scanner.Buffer(nil, 1<<20)

@@ -1,0 +1,40 @@
+# What there is to do. "make" alone lists it.
+LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: help run playground generate test update check fresh bench
+
+help: ## list what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: playground ## serve with SQLite and stand-ins, state in ./data
+	go run .
+
+playground: ## build the Playground's page, once (needs npm)
+	@if [ -f graph/playground/dist/index.html ]; then :; \
+	elif command -v npm >/dev/null; then cd graph/playground && npm ci --no-fund --no-audit && npm run build; \
+	else echo "npm is not installed: all runs but the Playground's page, which says so itself"; fi
+
+generate: ## schema/ becomes graph/generated and stubs in resolvers/
+	go tool gqlgen
+
+test: ## every test that needs Go alone
+	go test ./...
+
+update: ## write down the answers in testdata; the diff is the review
+	go test . -run TestScripts -update
+
+check: fresh ## what CI runs: generated code, linter, vet, every test with the race detector (needs gcc)
+	@command -v gcc >/dev/null || { echo "the race detector needs gcc"; exit 1; }
+	$(LINT) run
+	go vet ./...
+	go test -race ./...
+
+fresh: ## generated code is what the schema says, and nothing is unbound
+	@set -e; copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
+	git ls-files -z | xargs -0 cp --parents -t "$$copy" 2>/dev/null || true; \
+	(cd "$$copy" && go tool gqlgen); \
+	diff -r graph/generated "$$copy/graph/generated" && diff -r resolvers "$$copy/resolvers" && diff -r graph/unbound "$$copy/graph/unbound" \
+	|| { echo "run make generate"; exit 1; }
+
+bench: ## figures, each as a ratio to a plain handler of the same run
+	go test -run '^$$' -bench . ./...

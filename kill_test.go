@@ -1,0 +1,333 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	authentik "github.com/dezky/platform/integrations/authentik/standin"
+	ocis "github.com/dezky/platform/integrations/ocis/standin"
+	stalwart "github.com/dezky/platform/integrations/stalwart/standin"
+	"github.com/dezky/platform/platform"
+	"github.com/dezky/platform/provisioning"
+)
+
+// The child's orders, in its environment.
+const (
+	childRole  = "DEZKY_TEST_CHILD"  // "1" makes this binary a server that makes one tenant and ends when it is active
+	childKill  = "DEZKY_TEST_KILL"   // the point at which it kills itself
+	childTrace = "DEZKY_TEST_POINTS" // a file for the points that it passes
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childRole) != "" {
+		if err := child(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// child serves with the production wiring, kills itself where it was told to,
+// and otherwise ends when its tenant is active and nothing is under way.
+func child() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	config, err := FromEnv(os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	points := &points{kill: os.Getenv(childKill), seen: map[string]int{}}
+	if file := os.Getenv(childTrace); file != "" {
+		if points.trace, err = os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+			return err
+		}
+	}
+	s, err := start(ctx, config, seams{
+		log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		intervals: provisioning.Intervals{
+			Beat: 100 * time.Millisecond, Stale: 500 * time.Millisecond, Dead: time.Second, Look: 50 * time.Millisecond,
+		},
+		store:     func(next platform.Store) platform.Store { return pointedStore{next, points} },
+		transport: func(next http.RoundTripper) http.RoundTripper { return pointedTransport{next, points} },
+	})
+	if err != nil {
+		return err
+	}
+	defer s.Close(ctx)
+	if err := quiet(ctx, s); err != nil { // the default tenant first, or its calls mix with ours
+		return err
+	}
+	points.arm()
+	_, err = s.platform.CreateTenant(ctx, platform.CreateTenantInput{Slug: "acme", Name: "Acme"})
+	if err != nil && platform.CodeOf(err) != platform.Conflict {
+		return err
+	}
+	return quiet(ctx, s)
+}
+
+// quiet waits until nothing is open.
+func quiet(ctx context.Context, s *server) error {
+	for ctx.Err() == nil {
+		open, err := s.platform.Reader().OpenProvisionings(ctx)
+		if err != nil {
+			return err
+		}
+		if len(open) == 0 {
+			return nil
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return ctx.Err()
+}
+
+// points are the moments before and after everything that a process leaves
+// behind it: each save, and each call outside.
+type points struct {
+	mu    sync.Mutex
+	armed bool
+	kill  string
+	trace *os.File
+	seen  map[string]int
+}
+
+func (p *points) arm() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.armed = true
+}
+
+func (p *points) pass(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.armed {
+		return
+	}
+	p.seen[name]++
+	name = fmt.Sprintf("%s %d", name, p.seen[name])
+	if p.trace != nil {
+		fmt.Fprintln(p.trace, name)
+	}
+	if name == p.kill {
+		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+}
+
+type pointedStore struct {
+	platform.Store
+	points *points
+}
+
+func (s pointedStore) Keep(ctx context.Context, do func(platform.Book) error) error {
+	s.points.pass("before a save")
+	err := s.Store.Keep(ctx, do)
+	s.points.pass("after a save")
+	return err
+}
+
+func (s pointedStore) Change(ctx context.Context, e platform.AuditEvent, do func(platform.Writer) error) error {
+	s.points.pass("before the change")
+	err := s.Store.Change(ctx, e, do)
+	s.points.pass("after the change")
+	return err
+}
+
+type pointedTransport struct {
+	next   http.RoundTripper
+	points *points
+}
+
+var outsideID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}(\$[0-9a-f-]{36})?`)
+
+func (t pointedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	call := r.Method + " " + outsideID.ReplaceAllString(r.URL.Path, "*")
+	t.points.pass("before " + call)
+	res, err := t.next.RoundTrip(r)
+	t.points.pass("after " + call)
+	return res, err
+}
+
+// TestKilledAnywhere kills the server at every point of making a tenant, starts
+// it again, and finds exactly one of each outside effect (R2, C-6).
+func TestKilledAnywhere(t *testing.T) {
+	trace := filepath.Join(t.TempDir(), "points")
+	newOutside(t).run(t, childTrace+"="+trace)
+	data, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Split(strings.TrimSpace(string(data)), "\n")
+	if len(all) < 12 {
+		t.Fatalf("there are only %d points: %q", len(all), all)
+	}
+	t.Logf("%d points", len(all))
+	for _, point := range all {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			o := newOutside(t)
+			err := o.start(t, childKill+"="+point)
+			if killed := (*exec.ExitError)(nil); !errors.As(err, &killed) || killed.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+				t.Fatalf("the process was to be killed, and ended with %v", err)
+			}
+			o.run(t)
+			o.check(t)
+		})
+	}
+}
+
+// outside is one database and the outside systems, which outlive the server.
+type outside struct {
+	env      []string
+	database string
+	identity *authentik.Server
+	mail     *stalwart.Server
+	files    *ocis.Server
+}
+
+func newOutside(t *testing.T) *outside {
+	t.Helper()
+	clock := platform.NewSystemClock()
+	o := &outside{database: filepath.Join(t.TempDir(), "dezky.db")}
+	var err error
+	if o.identity, err = authentik.New(authentik.Options{Clock: clock, Token: platform.NewSecret("identity-token")}); err != nil {
+		t.Fatal(err)
+	}
+	if o.mail, err = stalwart.New(stalwart.Options{Clock: clock, Token: platform.NewSecret("API_mail-token")}); err != nil {
+		t.Fatal(err)
+	}
+	if o.files, err = ocis.New(ocis.Options{Clock: clock, Username: "dezky", Token: platform.NewSecret("files-token")}); err != nil {
+		t.Fatal(err)
+	}
+	host := func(h http.Handler) string {
+		s := httptest.NewServer(h)
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	at := host(o.identity)
+	o.identity.SetBaseURL(at)
+	o.env = []string{
+		childRole + "=1", "PORT=0", "DATABASE_URL=sqlite://" + o.database, "PLAYGROUND=off",
+		"AUTHENTIK_URL=" + at, "AUTHENTIK_TOKEN=identity-token", "AUTHENTIK_ISSUERS=" + o.identity.Issuer(authentik.Portal),
+		"STALWART_URL=" + host(o.mail), "STALWART_TOKEN=API_mail-token",
+		"OCIS_URL=" + host(o.files), "OCIS_USERNAME=dezky", "OCIS_TOKEN=files-token",
+	}
+	return o
+}
+
+// start runs the child to its end, whatever that is.
+func (o *outside) start(t *testing.T, orders ...string) error {
+	t.Helper()
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), binary)
+	cmd.Env = append(append(os.Environ(), o.env...), orders...)
+	cmd.Stderr = t.Output()
+	return cmd.Run()
+}
+
+func (o *outside) run(t *testing.T, orders ...string) {
+	t.Helper()
+	if err := o.start(t, orders...); err != nil {
+		t.Fatalf("the server did not come to rest: %v", err)
+	}
+}
+
+// check finds exactly one of each outside effect, each with our mark and known
+// to the database by its handle.
+func (o *outside) check(t *testing.T) {
+	t.Helper()
+	s, handles := o.read(t)
+	if s.Status != platform.TenantStatusActive {
+		t.Errorf("the tenant is %s", s.Status)
+	}
+	groups := 0
+	for name, group := range o.identity.Groups() {
+		if name == "tenant-acme" {
+			groups++
+			if group.PK != handles[platform.IntegrationAuthentik] {
+				t.Errorf("the group is %s, and the database knows %s", group.PK, handles[platform.IntegrationAuthentik])
+			}
+		}
+	}
+	domains := 0
+	for name, domain := range o.mail.Domains() {
+		if name == "acme.dezky.test" {
+			domains++
+			if domain.ID != handles[platform.IntegrationStalwart] {
+				t.Errorf("the domain is %s, and the database knows %s", domain.ID, handles[platform.IntegrationStalwart])
+			}
+		}
+	}
+	spaces := 0
+	for _, drive := range o.files.Drives() {
+		if strings.Contains(drive.Description, string(s.ID)) {
+			spaces++
+			if drive.ID != handles[platform.IntegrationOCIS] || !drive.Enabled {
+				t.Errorf("the space is %+v, and the database knows %s", drive, handles[platform.IntegrationOCIS])
+			}
+		}
+	}
+	if groups != 1 || domains != 1 || spaces != 1 {
+		t.Errorf("there are %d groups, %d domains and %d spaces instead of one each", groups, domains, spaces)
+	}
+	if all := len(o.files.Drives()); all != 2 { // the default tenant's is the other
+		t.Errorf("there are %d spaces in all", all)
+	}
+}
+
+// read is what the database knows in the end.
+func (o *outside) read(t *testing.T) (platform.Tenant, map[platform.Integration]string) {
+	t.Helper()
+	config, err := FromEnv(func(name string) (string, bool) {
+		for _, entry := range o.env {
+			if value, ok := strings.CutPrefix(entry, name+"="); ok {
+				return value, true
+			}
+		}
+		return "", false
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := start(t.Context(), config, seams{log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close(t.Context())
+	tenant, err := s.platform.Reader().TenantBySlug(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := s.platform.Reader().Provisioning(t.Context(), tenant.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	handles := map[platform.Integration]string{}
+	for _, step := range doc.Steps {
+		handles[step.Integration] = step.Handle
+		if step.State != platform.ProvisioningStateOK && step.State != platform.ProvisioningStateSkipped {
+			text, _ := json.Marshal(step)
+			t.Errorf("a step is not done: %s", text)
+		}
+	}
+	return *tenant, handles
+}
+

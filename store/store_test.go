@@ -1,0 +1,478 @@
+package store_test
+
+import (
+	"context"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/dezky/platform/platform"
+	"github.com/dezky/platform/store"
+	"github.com/dezky/platform/store/sqlite"
+	"github.com/dezky/platform/store/storetest"
+)
+
+// start is when the tests begin.
+var start = platform.At(time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC))
+
+// asked is a query that a method of the store sent to its engine.
+type asked struct {
+	method string
+	coll   string
+	query  store.Query
+	// counts is a query whose order nobody sees.
+	counts bool
+}
+
+// recorder is an engine that remembers what it is asked for.
+type recorder struct {
+	store.Engine
+	method string
+	asked  []asked
+}
+
+func (r *recorder) note(coll string, q store.Query, counts bool) {
+	r.asked = append(r.asked, asked{r.method, coll, q, counts})
+}
+
+func (r *recorder) Find(ctx context.Context, coll string, q store.Query) ([]store.Doc, error) {
+	r.note(coll, q, false)
+	return r.Engine.Find(ctx, coll, q)
+}
+
+func (r *recorder) FindEach(ctx context.Context, coll, by string, keys []string, q store.Query) ([]store.Doc, error) {
+	one := q
+	one.Where = append([]store.Condition{{Field: by, Op: store.Eq, Values: []any{keys[0]}}}, q.Where...)
+	r.note(coll, one, false)
+	return r.Engine.FindEach(ctx, coll, by, keys, q)
+}
+
+// counted is the query of an aggregate. A plan is asked for pages only; sorting by
+// the first range leaves the planner the same choice.
+func counted(q store.Aggregate) store.Query {
+	page := store.Query{Where: q.Where}
+	if len(q.Where) > 0 && q.Where[0].Op != store.Eq {
+		page.Sort = q.Where[0].Field
+	}
+	return page
+}
+
+func (r *recorder) Sum(ctx context.Context, coll string, q store.Aggregate) ([]store.Row, error) {
+	r.note(coll, counted(q), true)
+	return r.Engine.Sum(ctx, coll, q)
+}
+
+func (r *recorder) Tx(ctx context.Context, do func(store.Tx) error) error {
+	return r.Engine.Tx(ctx, func(tx store.Tx) error { return do(recordedTx{tx, r}) })
+}
+
+type recordedTx struct {
+	store.Tx
+	r *recorder
+}
+
+func (t recordedTx) Find(ctx context.Context, coll string, q store.Query) ([]store.Doc, error) {
+	t.r.note(coll, q, false)
+	return t.Tx.Find(ctx, coll, q)
+}
+
+func (t recordedTx) Sum(ctx context.Context, coll string, q store.Aggregate) ([]store.Row, error) {
+	t.r.note(coll, counted(q), true)
+	return t.Tx.Sum(ctx, coll, q)
+}
+
+// reads calls every method that reads, with arguments as in daily use: the first
+// page and a later one, one ID and several.
+func reads(ctx context.Context, s *store.Store) map[string]func() error {
+	ids := []platform.ID{"ten_a", "ten_b", "ten_c"}
+	page := platform.Page{First: 20}
+	behind := func(list string, value any) platform.Page {
+		return platform.Page{First: 20, After: platform.NewCursor(list, value, "ten_b")}
+	}
+	return map[string]func() error{
+		"UserBySubject": func() error {
+			if _, err := s.UserBySubject(ctx, "nobody"); platform.CodeOf(err) != platform.NotFound {
+				return err
+			}
+			return nil
+		},
+		"UsersByID":     func() error { _, err := s.UsersByID(ctx, ids); return err },
+		"MembershipsOf": func() error { _, err := s.MembershipsOf(ctx, "usr_a"); return err },
+		"MembersByID":   func() error { _, err := s.MembersByID(ctx, ids); return err },
+		"MembersOf": func() error {
+			for _, p := range []platform.Page{page, behind("members", start.String())} {
+				if _, err := s.MembersOf(ctx, "ten_a", p); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"FirstMembersOf": func() error { _, err := s.FirstMembersOf(ctx, ids, 20); return err },
+		"CountMembersOf": func() error { _, err := s.CountMembersOf(ctx, ids); return err },
+		"Partner":        func() error { _, err := s.Partner(ctx, "par_a"); return err },
+		"PartnersByID":   func() error { _, err := s.PartnersByID(ctx, []platform.ID{"par_a"}); return err },
+		"PartnerBySlug":  func() error { _, err := s.PartnerBySlug(ctx, "nordic"); return err },
+		"CountCustomersOf": func() error {
+			_, err := s.CountCustomersOf(ctx, []platform.ID{"par_a", "par_b"})
+			return err
+		},
+		"Tenant":        func() error { _, err := s.Tenant(ctx, "ten_a"); return err },
+		"TenantBySlug":  func() error { _, err := s.TenantBySlug(ctx, "a-0"); return err },
+		"TenantsByID":   func() error { _, err := s.TenantsByID(ctx, ids); return err },
+		"TenantsBySlug": func() error { _, err := s.TenantsBySlug(ctx, []string{"a-0", "b-0", "nobody"}); return err },
+		"Tenants": func() error {
+			return eachTenantQuery(ids, func(scope platform.TenantScope, q platform.TenantQuery) error {
+				_, err := s.Tenants(ctx, scope, q)
+				return err
+			})
+		},
+		"CountTenants": func() error {
+			return eachTenantQuery(ids, func(scope platform.TenantScope, q platform.TenantQuery) error {
+				_, err := s.CountTenants(ctx, scope, q)
+				return err
+			})
+		},
+		"SubscriptionsOf":   func() error { _, err := s.SubscriptionsOf(ctx, ids); return err },
+		"SubscriptionsByID": func() error { _, err := s.SubscriptionsByID(ctx, ids); return err },
+		"AuditEventsOf": func() error {
+			for _, tenant := range []platform.ID{"", "ten_a"} {
+				for _, p := range []platform.Page{page, behind("audit", start.String())} {
+					if _, err := s.AuditEventsOf(ctx, tenant, p); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		},
+		"AuditEventsByID":    func() error { _, err := s.AuditEventsByID(ctx, ids); return err },
+		"CountAuditEventsOf": func() error { _, err := s.CountAuditEventsOf(ctx, "ten_a"); return err },
+		"Provisioning":       func() error { _, err := s.Provisioning(ctx, "ten_a"); return err },
+		"ProvisioningsByID":  func() error { _, err := s.ProvisioningsByID(ctx, ids); return err },
+		"FailingProvisionings": func() error {
+			for _, p := range []platform.Page{page, behind("failing", start.String())} {
+				if _, err := s.FailingProvisionings(ctx, p); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"CountFailingProvisionings": func() error { _, err := s.CountFailingProvisionings(ctx); return err },
+		"OpenProvisionings":         func() error { _, err := s.OpenProvisionings(ctx); return err },
+		"DueProvisionings": func() error {
+			for _, owner := range []platform.ID{"", "ses_a"} {
+				if _, err := s.DueProvisionings(ctx, owner, start, 10); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"ProvisioningOwners":   func() error { _, err := s.ProvisioningOwners(ctx); return err },
+		"ProvisioningsOwnedBy": func() error { _, err := s.ProvisioningsOwnedBy(ctx, "ses_a", 10); return err },
+		"EventsAfter":          func() error { _, err := s.EventsAfter(ctx, "ten_a", 3, 100); return err },
+		"Sessions":             func() error { _, err := s.Sessions(ctx); return err },
+		"Prune":                func() error { _, err := s.Prune(ctx, start.Add(-time.Hour)); return err },
+	}
+}
+
+// eachTenantQuery goes through all that a list of tenants can be asked for.
+func eachTenantQuery(ids []platform.ID, ask func(platform.TenantScope, platform.TenantQuery) error) error {
+	scopes := []platform.TenantScope{{All: true}, {PartnerID: "par_a"}, {IDs: ids}, {PartnerID: "par_a", IDs: ids}}
+	cursors := map[platform.TenantOrder]platform.Cursor{
+		platform.TenantOrderName:   platform.NewCursor("tenants/name", "Beta 0", "ten_b"),
+		platform.TenantOrderNewest: platform.NewCursor("tenants/newest", start.String(), "ten_b"),
+	}
+	for _, scope := range scopes {
+		for order, behind := range cursors {
+			for _, status := range []platform.TenantStatus{"", platform.TenantStatusActive} {
+				for _, search := range []string{"", "beta 0"} {
+					for _, after := range []platform.Cursor{"", behind} {
+						q := platform.TenantQuery{
+							Status: status, Search: search, Order: order, Page: platform.Page{First: 20, After: after},
+						}
+						if err := ask(scope, q); err != nil {
+							return err
+						}
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func TestEveryQueryIsServedByAnIndex(t *testing.T) {
+	t.Parallel()
+	engine, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Options{Relaxed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &recorder{Engine: engine}
+	s, err := store.New(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	change(t, s, func(w platform.Writer) error {
+		if err := w.PutPartner(t.Context(), &platform.Partner{Document: platform.Document{ID: "par_a"}, Slug: "nordic"}); err != nil {
+			return err
+		}
+		for _, id := range []platform.ID{"ten_a", "ten_b", "ten_c"} {
+			slug := strings.TrimPrefix(string(id), "ten_") + "-0"
+			tenant := &platform.Tenant{Document: platform.Document{ID: id}, Slug: slug, Name: "Beta 0", CreatedAt: start}
+			if err := w.PutTenant(t.Context(), tenant); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	calls := reads(t.Context(), s)
+	for method, call := range calls {
+		r.method = method
+		if err := call(); err != nil {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+	for _, port := range []reflect.Type{reflect.TypeFor[platform.Reader](), reflect.TypeFor[platform.MemberLister]()} {
+		for i := range port.NumMethod() {
+			if method := port.Method(i).Name; calls[method] == nil {
+				t.Errorf("no call of %s here: what does it ask its engine for?", method)
+			}
+		}
+	}
+	if len(r.asked) < 200 {
+		t.Errorf("only %d queries were recorded", len(r.asked))
+	}
+	scan := regexp.MustCompile(`^SCAN `)
+	walk := regexp.MustCompile(`^SCAN \w+ USING (COVERING )?INDEX`)
+	for _, a := range r.asked {
+		plan, err := engine.Explain(t.Context(), a.coll, a.query)
+		if err != nil {
+			t.Errorf("explain %s: %v", a.method, err)
+		}
+		searches := slices.ContainsFunc(a.query.Where, func(c store.Condition) bool { return c.Op == store.Word })
+		for _, step := range plan {
+			switch {
+			case strings.Contains(step, "AUTOMATIC"):
+			case strings.Contains(step, "TEMP B-TREE") && !searches && !a.counts:
+			case scan.MatchString(step) && !harmless(step) && !(len(a.query.Where) == 0 && walk.MatchString(step)):
+			default:
+				continue
+			}
+			t.Errorf("%s: no index serves %+v in %s: %s", a.method, a.query, a.coll, strings.Join(plan, "; "))
+			break
+		}
+	}
+}
+
+// harmless is a step that walks through a list that was an argument.
+func harmless(step string) bool {
+	return strings.HasPrefix(step, "SCAN json_each") || strings.HasPrefix(step, "SCAN (")
+}
+
+func change(t testing.TB, s *store.Store, do func(platform.Writer) error) platform.AuditEvent {
+	t.Helper()
+	event := platform.AuditEvent{
+		Document: platform.Document{ID: platform.NewID(platform.KindAuditEvent)}, At: start, Role: platform.RoleSystem,
+		Action: "TESTED", Outcome: platform.AuditOutcomeDone,
+	}
+	if err := s.Change(t.Context(), event, do); err != nil {
+		t.Fatalf("Change: %v", err)
+	}
+	all, err := s.AuditEventsByID(t.Context(), []platform.ID{event.ID})
+	if err != nil || len(all) != 1 {
+		t.Fatalf("the event of the change: got %d, %v; want one", len(all), err)
+	}
+	return *all[0]
+}
+
+// field is one change of an audit event in short.
+type field struct{ Object, Field, Before, After string }
+
+func fieldsOf(e platform.AuditEvent) (all []field) {
+	text := func(s *string) string {
+		if s == nil {
+			return "nothing"
+		}
+		return *s
+	}
+	for _, c := range e.Changes {
+		all = append(all, field{string(c.Object), c.Field, text(c.Before), text(c.After)})
+	}
+	return all
+}
+
+func TestAuditNotesWhatAChangeChanges(t *testing.T) {
+	t.Parallel()
+	s, ctx := storetest.New(t), t.Context()
+	tenant := &platform.Tenant{
+		Document: platform.Document{ID: "ten_a"}, Slug: "acme", Name: "Acme <& Co>", Status: platform.TenantStatusPending,
+		Plan: platform.PlanStarter, Seats: 5, Industry: "Anvils", BrandColor: "#112233", CreatedAt: start,
+	}
+	put := func(w platform.Writer) error { return w.PutTenant(ctx, tenant) }
+
+	made := fieldsOf(change(t, s, put))
+	want := []field{
+		{"ten_a", "brandColor", "nothing", `"#112233"`},
+		{"ten_a", "createdAt", "nothing", `"2026-01-31T12:00:00.000000Z"`},
+		{"ten_a", "industry", "nothing", `"Anvils"`},
+		{"ten_a", "name", "nothing", `"Acme \u003c\u0026 Co\u003e"`},
+		{"ten_a", "plan", "nothing", `"STARTER"`},
+		{"ten_a", "seats", "nothing", "5"},
+		{"ten_a", "slug", "nothing", `"acme"`},
+		{"ten_a", "status", "nothing", `"PENDING"`},
+	}
+	if diff := cmp.Diff(want, made); diff != "" {
+		t.Errorf("a new tenant (- expected, + found):\n%s", diff)
+	}
+
+	tenant.Seats, tenant.Industry, tenant.BrandColor = 7, "", ""
+	want = []field{
+		{"ten_a", "brandColor", `"#112233"`, "nothing"},
+		{"ten_a", "industry", `"Anvils"`, "nothing"},
+		{"ten_a", "seats", "5", "7"},
+	}
+	if diff := cmp.Diff(want, fieldsOf(change(t, s, put))); diff != "" {
+		t.Errorf("a tenant with other values, in the order of their names (- expected, + found):\n%s", diff)
+	}
+	if got := fieldsOf(change(t, s, put)); len(got) != 0 {
+		t.Errorf("a put of what is there: got %v, want no changes", got)
+	}
+}
+
+func TestASlugIsTakenOnce(t *testing.T) {
+	t.Parallel()
+	s, ctx := storetest.New(t), t.Context()
+	put := func(id platform.ID) error {
+		event := platform.AuditEvent{Document: platform.Document{ID: platform.NewID(platform.KindAuditEvent)}, At: start, Action: "TESTED"}
+		return s.Change(ctx, event, func(w platform.Writer) error {
+			return w.PutTenant(ctx, &platform.Tenant{Document: platform.Document{ID: id}, Slug: "acme", CreatedAt: start})
+		})
+	}
+	if err := put("ten_a"); err != nil {
+		t.Fatal(err)
+	}
+	err := put("ten_b")
+	ours, _ := err.(*platform.Error)
+	if ours == nil || ours.Code != platform.Conflict || ours.Field != "slug" {
+		t.Errorf("the slug again: got %v, want a conflict on slug", err)
+	}
+	if n, err := s.CountAuditEventsOf(ctx, ""); n != 1 || err != nil {
+		t.Errorf("audit events: got %d, %v; want that of the first alone", n, err)
+	}
+	if _, err := s.Provisioning(ctx, "ten_b"); platform.CodeOf(err) != platform.NotFound {
+		t.Errorf("provisioning of the refused tenant: got error %v, want NOT_FOUND", err)
+	}
+}
+
+func TestAChangeOfSomethingOlderIsRefused(t *testing.T) {
+	t.Parallel()
+	s, ctx := storetest.New(t), t.Context()
+	change(t, s, func(w platform.Writer) error {
+		return w.PutTenant(ctx, &platform.Tenant{Document: platform.Document{ID: "ten_a"}, Slug: "acme", CreatedAt: start})
+	})
+	old, err := s.Tenant(ctx, "ten_a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := *old
+	newer.Seats = 9
+	change(t, s, func(w platform.Writer) error { return w.PutTenant(ctx, &newer) })
+	event := platform.AuditEvent{Document: platform.Document{ID: "aud_old"}, At: start, Action: "TESTED"}
+	runs := 0
+	err = s.Change(ctx, event, func(w platform.Writer) error { runs++; return w.PutTenant(ctx, old) })
+	if platform.CodeOf(err) != platform.Conflict {
+		t.Errorf("a put of what is older: got error %v, want CONFLICT", err)
+	}
+	if runs < 2 || runs > 10 {
+		t.Errorf("it was tried %d times, want a few", runs)
+	}
+	if now, err := s.Tenant(ctx, "ten_a"); err != nil || now.Seats != 9 || old.Version != 1 {
+		t.Errorf("got %+v, %v and an old version %d; want nine seats and an untouched version 1", now, err, old.Version)
+	}
+}
+
+func TestPutTenantRaisesWhatIsWantedOutside(t *testing.T) {
+	t.Parallel()
+	s, ctx := storetest.New(t), t.Context()
+	tenant := &platform.Tenant{Document: platform.Document{ID: "ten_a"}, Slug: "acme", Name: "Acme", CreatedAt: start}
+	for _, step := range []struct {
+		reason               string
+		change               func()
+		generation, sequence int32
+	}{
+		{"a new tenant is due", func() {}, 1, 1},
+		{"a color is nobody's outside", func() { tenant.BrandColor = "#000000" }, 1, 1},
+		{"a name is wanted outside", func() { tenant.Name = "Acme Two" }, 2, 2},
+		{"and so is the old one again", func() { tenant.Name = "Acme" }, 3, 3},
+	} {
+		step.change()
+		change(t, s, func(w platform.Writer) error { return w.PutTenant(ctx, tenant) })
+		doc, err := s.Provisioning(ctx, "ten_a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if doc.Generation != step.generation || doc.Sequence != step.sequence {
+			t.Errorf("%s: got generation %d and sequence %d, want %d and %d",
+				step.reason, doc.Generation, doc.Sequence, step.generation, step.sequence)
+		}
+	}
+}
+
+func TestPruneForgetsWhatIsOld(t *testing.T) {
+	t.Parallel()
+	s, ctx := storetest.New(t), t.Context()
+	// 501 events: more than are forgotten at once.
+	for range 2 {
+		change(t, s, func(w platform.Writer) error {
+			doc := platform.NewProvisioning(platform.NewID(platform.KindTenant), "ten_a", platform.Integrations(), start.Add(-8*24*time.Hour))
+			for range 251 {
+				if err := w.PutProvisioning(ctx, doc, true); err != nil {
+					return err
+				}
+				doc.Version = max(doc.Version, 1) // so that the next one replaces it
+			}
+			return nil
+		})
+	}
+	young := platform.NewProvisioning("ten_young", "ten_young", platform.Integrations(), start)
+	change(t, s, func(w platform.Writer) error { return w.PutProvisioning(ctx, young, true) })
+	for i, at := range []platform.Time{start.Add(-8 * 24 * time.Hour), start} {
+		a := platform.IdempotentAttempt{Document: platform.Document{ID: []platform.ID{"att_old", "att_young"}[i]}, At: at, Session: "ses_gone"}
+		if earlier, err := s.ClaimAttempt(ctx, a); earlier != nil || err != nil {
+			t.Fatalf("claim %s: %v, %v", a.ID, earlier, err)
+		}
+	}
+
+	before := start.Add(-7 * 24 * time.Hour)
+	for _, want := range []bool{true, false, false} {
+		if more, err := s.Prune(ctx, before); more != want || err != nil {
+			t.Errorf("Prune: got %v, %v; want %v", more, err, want)
+		}
+	}
+	if events, err := s.EventsAfter(ctx, "ten_young", 0, 10); len(events) != 1 || err != nil {
+		t.Errorf("young events: got %d, %v; want 1", len(events), err)
+	}
+	for id, there := range map[platform.ID]bool{"att_old": false, "att_young": true} {
+		// The same attempt of a living session answers with the one that is there.
+		session := &platform.Session{Document: platform.Document{ID: platform.NewID(platform.KindSession)}}
+		if err := s.OpenSession(ctx, session); err != nil {
+			t.Fatal(err)
+		}
+		earlier, err := s.ClaimAttempt(ctx, platform.IdempotentAttempt{
+			Document: platform.Document{ID: id}, Input: "other", Session: session.ID, At: start,
+		})
+		if err != nil || (earlier != nil) != there {
+			t.Errorf("%s: got %v, %v; want it there: %v", id, earlier, err, there)
+		}
+	}
+}
