@@ -152,14 +152,14 @@ func TestSignIn(t *testing.T) {
 		status int
 		want   string // "" where the status says it all
 	}{
-		"from the page":        {"a browser that sends both", operator, map[string]string{"Content-Type": json, "Sec-Fetch-Site": "same-origin", "Origin": "http://example.com"}, 200, token},
-		"from an older page":   {"a browser without fetch metadata", operator, map[string]string{"Content-Type": json, "Origin": "http://example.com"}, 200, token},
+		"from the page":        {"a browser that sends both", operator, map[string]string{"Content-Type": json, "Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}, 200, token},
+		"from an older page":   {"a browser without fetch metadata", operator, map[string]string{"Content-Type": json, "Origin": "http://localhost"}, 200, token},
 		"from curl":            {"not a browser, so no page is behind it", operator, map[string]string{"Content-Type": json}, 200, token},
 		"with a charset":       {"a parameter does not make it less JSON", operator, map[string]string{"Content-Type": json + "; charset=utf-8"}, 200, token},
 		"cross-site":           {"a foreign page must not get a token", operator, map[string]string{"Content-Type": json, "Sec-Fetch-Site": "cross-site"}, 403, ""},
 		"same-site":            {"neither must a neighbouring host", operator, map[string]string{"Content-Type": json, "Sec-Fetch-Site": "same-site"}, 403, ""},
 		"another origin":       {"nor one in an older browser", operator, map[string]string{"Content-Type": json, "Origin": "http://evil.example"}, 403, ""},
-		"another port":         {"a port is part of the origin", operator, map[string]string{"Content-Type": json, "Origin": "http://example.com:81"}, 403, ""},
+		"another port":         {"a port is part of the origin", operator, map[string]string{"Content-Type": json, "Origin": "http://localhost:81"}, 403, ""},
 		"opaque origin":        {"a sandboxed frame is foreign", operator, map[string]string{"Content-Type": json, "Origin": "null"}, 403, ""},
 		"a form":               {"a form needs no leave to be sent", "person=operator", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, 415, ""},
 		"plain text":           {"nor does plain text", operator, map[string]string{"Content-Type": "text/plain"}, 415, ""},
@@ -170,7 +170,7 @@ func TestSignIn(t *testing.T) {
 		"someone who does not": {"the cause is for the log", `{"person":"broken"}`, map[string]string{"Content-Type": json}, 502, "Signing in failed; the server's log says why.\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := ask(t, newHandler(aBuild, twoPeople), "POST", "http://example.com/playground/sign-in", c.body, c.header)
+			w := ask(t, newHandler(aBuild, twoPeople), "POST", "http://localhost/playground/sign-in", c.body, c.header)
 			if w.Code != c.status || c.want != "" && w.Body.String() != c.want {
 				t.Errorf("%d %q, want %d %q: %s", w.Code, w.Body, c.status, c.want, c.reason)
 			}
@@ -243,5 +243,18 @@ func TestTheBuildFetchesFromThisServerOnly(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestANameThatLeadsHereGetsNoToken(t *testing.T) {
+	for host, want := range map[string]int{
+		"localhost:3001": 200, "127.0.0.1:3001": 200, "[::1]:3001": 200, "dezky.localhost": 200, "10.1.2.3": 200,
+		"rebound.example:3001": 403, "localhost.example": 403,
+	} {
+		w := ask(t, newHandler(aBuild, twoPeople), "POST", "http://"+host+"/playground/sign-in", `{"person":"operator"}`,
+			map[string]string{"Content-Type": "application/json", "Origin": "http://" + host})
+		if w.Code != want {
+			t.Errorf("to %s it answered %d instead of %d", host, w.Code, want)
+		}
 	}
 }
