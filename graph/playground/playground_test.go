@@ -188,7 +188,7 @@ func TestAFailedSignInIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	options := twoPeople
 	options.Log = slog.New(slog.NewTextHandler(&log, nil))
-	ask(t, newHandler(aBuild, options), "POST", "/playground/sign-in", `{"person":"broken"}`, map[string]string{"Content-Type": "application/json"})
+	ask(t, newHandler(aBuild, options), "POST", "http://localhost/playground/sign-in", `{"person":"broken"}`, map[string]string{"Content-Type": "application/json"})
 	if !strings.Contains(log.String(), "keys are at /secret/path") {
 		t.Errorf("the log lacks the cause: %s", &log)
 	}
