@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -41,7 +42,9 @@ func presenter(log *slog.Logger) graphql.ErrorPresenterFunc {
 				log.WarnContext(ctx, "unavailable", "requestId", requestOf(ctx).RequestID, "path", out.Path.String(), "err", err)
 			}
 		case framed != nil && isDocuments(framed):
-			out.Message, out.Extensions["code"] = cut(framed.Message, 300), framed.Extensions["code"]
+			out.Message, out.Extensions["code"] = cut(strings.Join(strings.Fields(framed.Message), " "), 300), framed.Extensions["code"]
+		case isNoNumber(err):
+			out.Message, out.Extensions["code"] = "This is no whole number of 32 bits.", platform.Invalid
 		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 			out.Message, out.Extensions["code"] = "The request was ended before its answer.", platform.Unavailable
 		default:
@@ -56,13 +59,16 @@ func presenter(log *slog.Logger) graphql.ErrorPresenterFunc {
 // isDocuments says whether an error is about the document or its variables:
 // gqlgen's own, in which nothing of ours can be.
 func isDocuments(err *gqlerror.Error) bool {
-	switch err.Extensions["code"] {
-	case errcode.ParseFailed:
-		return true
-	case errcode.ValidationFailed:
-		return !strings.Contains(err.Message, "\n")
-	}
-	return false
+	code := err.Extensions["code"]
+	return code == errcode.ParseFailed || code == errcode.ValidationFailed
+}
+
+// isNoNumber says whether a variable was too large for its type, or had a
+// fraction, which gqlgen sees no sooner than where it is used.
+func isNoNumber(err error) bool {
+	_, tooLarge := errors.AsType[*graphql.NumberOverflowError](err)
+	_, unreadable := errors.AsType[*strconv.NumError](err)
+	return tooLarge || unreadable
 }
 
 // recovered makes an error of a panic, stack and all, for the log.

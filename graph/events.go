@@ -45,29 +45,34 @@ func (t events) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExe
 		s.complete()
 		return
 	}
-	ctx, g := withGuard(ctx)
-	answer, ctx := exec.DispatchOperation(ctx, operation)
+	at := resumable(operation)
+	at.goOn(operation, r.Header.Get("Last-Event-ID"))
+	g := &guard{}
+	answer, ctx := exec.DispatchOperation(withGuard(ctx, g), operation)
 	s.open()
-	ended := make(chan error, 1)
+	ended := make(chan error, 2)
 	go func() { ended <- t.watchOver(ctx, g) }()
-	answers := make(chan []byte)
+	answers := make(chan event)
 	go func() {
-		defer close(answers)
-		for {
-			res := answer(ctx)
-			if res == nil {
-				return
+		defer func() {
+			if cause := recover(); cause != nil {
+				ended <- recovered(ctx, cause)
 			}
-			data, err := json.Marshal(res) // at once: the next answer is built in the same buffer
+		}()
+		// gqlgen makes the next answer in the last one's memory.
+		for res := answer(ctx); res != nil; res = answer(ctx) {
+			data, err := json.Marshal(res)
 			if err != nil {
+				ended <- err
 				return
 			}
 			select {
-			case answers <- data:
+			case answers <- event{at.of(res.Data), data}:
 			case <-ctx.Done():
 				return
 			}
 		}
+		close(answers)
 	}()
 	beats := t.beats(ctx)
 	for s.err == nil {
@@ -84,12 +89,12 @@ func (t events) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExe
 			return
 		case <-beats:
 			s.write(": \n\n")
-		case data, more := <-answers:
+		case e, more := <-answers:
 			if !more {
 				s.complete()
 				return
 			}
-			s.next(data)
+			s.next(e)
 		}
 	}
 }
@@ -125,7 +130,20 @@ func (s *stream) open() {
 	s.write(": \n\n")
 }
 
-func (s *stream) next(data []byte) { s.write("event: next\ndata: " + string(data) + "\n\n") }
+// event is an answer, and the place in the stream by which a client goes on
+// behind it, if it has one.
+type event struct {
+	id   string
+	data []byte
+}
+
+func (s *stream) next(e event) {
+	id := ""
+	if e.id != "" {
+		id = "id: " + e.id + "\n"
+	}
+	s.write(id + "event: next\ndata: " + string(e.data) + "\n\n")
+}
 
 func (s *stream) fail(res *graphql.Response) {
 	data, err := json.Marshal(res)
@@ -133,7 +151,7 @@ func (s *stream) fail(res *graphql.Response) {
 		s.err = err
 		return
 	}
-	s.next(data)
+	s.next(event{data: data})
 }
 
 func (s *stream) complete() { s.write("event: complete\ndata: \n\n") }

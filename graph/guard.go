@@ -20,9 +20,8 @@ type guard struct {
 
 type guardKey struct{}
 
-func withGuard(ctx context.Context) (context.Context, *guard) {
-	g := &guard{}
-	return context.WithValue(ctx, guardKey{}, g), g
+func withGuard(ctx context.Context, g *guard) context.Context {
+	return context.WithValue(ctx, guardKey{}, g)
 }
 
 // guardOf is the operation's guard. One that no transport watches over is made
@@ -41,17 +40,36 @@ func (g *guard) watch(check func(context.Context) error) {
 	g.checks = append(g.checks, check)
 }
 
+// guards says whether there is anything to check.
+func (g *guard) guards() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.checks) > 0
+}
+
+// holds says whether the operation may go on for the actor of ctx.
+func (g *guard) holds(ctx context.Context) error {
+	g.mu.Lock()
+	checks := g.checks
+	g.mu.Unlock()
+	for _, check := range checks {
+		if err := check(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // watchOver checks again and again until ctx ends; it returns the error with which
-// the operation has to end, or nil when ctx ended first. Who the caller is, is
-// read anew each time; the token counts until its exp and the skew are over.
+// the operation has to end, or nil when ctx ended first.
 func (h *Handler) watchOver(ctx context.Context, g *guard) error {
 	a := platform.ActorOf(ctx)
 	for {
 		wait := recheck
 		if a != nil {
-			wait = min(wait, a.Identity.Expires.Add(signInSkew).Sub(h.clock.Now()))
+			wait = h.untilRecheck(&a.Identity)
 		}
-		if h.clock.Sleep(ctx, max(wait, 0)) != nil {
+		if h.clock.Sleep(ctx, wait) != nil {
 			return nil
 		}
 		if err := h.stillAllowed(ctx, a, g); err != nil && ctx.Err() == nil {
@@ -62,22 +80,36 @@ func (h *Handler) watchOver(ctx context.Context, g *guard) error {
 
 func (h *Handler) stillAllowed(ctx context.Context, a *platform.Actor, g *guard) error {
 	if a != nil {
-		if !h.clock.Now().Before(a.Identity.Expires.Add(signInSkew).Time) {
-			return platform.Errorf(platform.Unauthenticated, "The token has expired.")
-		}
-		now, err := h.p.SignIn(ctx, a.Identity, a.From)
-		if err != nil {
+		var err error
+		if ctx, err = h.signedIn(ctx, &a.Identity, a.From); err != nil {
 			return err
 		}
-		ctx = platform.WithActor(ctx, now)
 	}
-	g.mu.Lock()
-	checks := g.checks
-	g.mu.Unlock()
-	for _, check := range checks {
-		if err := check(ctx); err != nil {
-			return err
-		}
+	return g.holds(ctx)
+}
+
+// untilRecheck is how long what somebody may do counts without another look.
+func (h *Handler) untilRecheck(is *platform.Identity) time.Duration {
+	return max(0, min(recheck, is.Expires.Add(signInSkew).Sub(h.clock.Now())))
+}
+
+// unexpired fails when a token's exp and the skew are over.
+func (h *Handler) unexpired(is *platform.Identity) error {
+	if !h.clock.Now().Before(is.Expires.Add(signInSkew).Time) {
+		return platform.Errorf(platform.Unauthenticated, "The token has expired.")
 	}
 	return nil
+}
+
+// signedIn makes the bearer of a token that was checked before the actor of ctx,
+// as the database has them now.
+func (h *Handler) signedIn(ctx context.Context, is *platform.Identity, from platform.From) (context.Context, error) {
+	if err := h.unexpired(is); err != nil {
+		return nil, err
+	}
+	actor, err := h.p.SignIn(ctx, *is, from)
+	if err != nil {
+		return nil, err
+	}
+	return platform.WithActor(ctx, actor), nil
 }

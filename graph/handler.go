@@ -2,9 +2,10 @@
 // loads what hangs on lists in one read a level, and turns errors into what a
 // client may see. What a field means is the resolvers' and the platform's.
 //
-// What is guaranteed: a directive has spoken before a field does anything; an
-// error's text reaches a client only if the platform wrote it; an answer has at
-// most twenty errors; no request body is logged or echoed.
+// What is guaranteed: a document is measured and priced before it is validated;
+// a directive has spoken before a field does anything; an error's text reaches a
+// client only if the platform wrote it; an answer has at most twenty errors; no
+// request body is logged or echoed.
 package graph
 
 import (
@@ -12,13 +13,11 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler"
-	"github.com/99designs/gqlgen/graphql/handler/extension"
-	"github.com/99designs/gqlgen/graphql/handler/lru"
-	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
@@ -26,15 +25,10 @@ import (
 	"github.com/dezky/platform/platform"
 )
 
-// Bounds of what one request may ask.
-const (
-	mostTokens    = 2000
-	cachedQueries = 1000
-	mostErrors    = 20
-	longestBody   = 1 << 20
-)
+// mostErrors is how many errors an answer has.
+const mostErrors = 20
 
-// Options are what the graph needs. All must be set but Introspection.
+// Options are what the graph needs. All down to Stopping must be set.
 type Options struct {
 	Platform  *platform.Platform
 	SignIn    *SignIn
@@ -43,12 +37,18 @@ type Options struct {
 	Log       *slog.Logger
 	// Stopping ends the streams when it closes, in a way that clients come again.
 	Stopping <-chan struct{}
-	// Introspection lets everyone read the schema.
+	// Origins are the web origins, such as https://portal.dezky.dk, whose pages may
+	// read answers and open a WebSocket, besides our own host's. Nobody else's may.
+	Origins []string
+	// Introspection lets everyone read the schema. Operators always may.
 	Introspection bool
+	// Turns is how many operations run at once; those beyond are told to come
+	// back. 0 is the usual number.
+	Turns int
 }
 
-// Handler answers GraphQL requests over HTTP: by POST, and as a stream of
-// server-sent events where the client accepts that.
+// Handler answers GraphQL requests over HTTP: by POST, as a stream of
+// server-sent events where the client accepts that, and over a WebSocket.
 type Handler struct {
 	server  *handler.Server
 	signIn  *SignIn
@@ -57,14 +57,20 @@ type Handler struct {
 	log     *slog.Logger
 	present graphql.ErrorPresenterFunc
 
+	origins  []string
+	turns    turns
 	stopping <-chan struct{}
+	open     sync.WaitGroup // sockets, which http.Server forgets
 }
 
 // New makes the handler.
 func New(o Options) *Handler {
-	h := &Handler{signIn: o.SignIn, p: o.Platform, clock: o.Clock, log: o.Log, present: presenter(o.Log), stopping: o.Stopping}
+	h := &Handler{
+		signIn: o.SignIn, p: o.Platform, clock: o.Clock, log: o.Log, present: presenter(o.Log),
+		origins: o.Origins, turns: newTurns(o.Turns), stopping: o.Stopping,
+	}
 	guard := directives{platform: o.Platform, log: o.Log}
-	server := handler.New(generated.NewExecutableSchema(generated.Config{
+	schema := generated.NewExecutableSchema(generated.Config{
 		Resolvers: o.Resolvers,
 		Directives: generated.DirectiveRoot{
 			Public:        guard.rule(platform.RulePublic),
@@ -74,19 +80,19 @@ func New(o Options) *Handler {
 			PartnerStaff:  guard.rule(platform.RulePartnerStaff),
 			Operator:      guard.rule(platform.RuleOperator),
 		},
-	}))
+	})
+	server := handler.New(schema)
+	server.AddTransport(sockets{h})
 	server.AddTransport(events{h})
 	server.AddTransport(post{h})
 	server.SetParserTokenLimit(mostTokens)
-	server.SetQueryCache(lru.New[*ast.QueryDocument](cachedQueries))
+	server.SetQueryCache(newDocuments())
 	server.SetDisableSuggestion(true)
 	server.SetValidationRulesFn(silentRules)
 	server.SetErrorPresenter(h.present)
 	server.SetRecoverFunc(recovered)
 	server.AroundResponses(h.aroundResponse)
-	if o.Introspection {
-		server.Use(extension.Introspection{})
-	}
+	server.Use(newCosts(schema.Schema(), o.Platform, o.Introspection))
 	h.server = server
 	return h
 }
@@ -151,8 +157,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := platform.From{
 		IP: remoteIP(r), UserAgent: cut(r.UserAgent(), 300), RequestID: string(platform.NewID(platform.KindRequest)),
 	}
+	secure(w.Header())
 	w.Header().Set("X-Request-Id", from.RequestID)
+	if h.share(w, r) {
+		return
+	}
 	ctx := withRequest(r.Context(), from)
+	if h.turns.full() {
+		h.refuse(ctx, w, http.StatusTooManyRequests, tooBusy())
+		return
+	}
 	actor, err := h.actor(ctx, r, from)
 	if err != nil {
 		h.refuse(ctx, w, statusOf(platform.CodeOf(err)), err)
@@ -179,6 +193,18 @@ func (h *Handler) actor(ctx context.Context, r *http.Request, from platform.From
 
 // refuse answers a request that is not run.
 func (h *Handler) refuse(ctx context.Context, w http.ResponseWriter, status int, err error) {
-	res := &graphql.Response{Errors: gqlerror.List{h.present(ctx, err)}}
-	writeJSON(w, status, "application/json", res)
+	h.refuseAs(ctx, w, status, plainJSON, err)
+}
+
+// refuseAs is refuse in a media type, or in application/json without one.
+func (h *Handler) refuseAs(ctx context.Context, w http.ResponseWriter, status int, kind string, err error) {
+	if kind == "" {
+		kind = plainJSON
+	}
+	writeJSON(w, status, kind, refusal{Errors: gqlerror.List{h.present(ctx, err)}})
+}
+
+// complain is for what no client is told.
+func (h *Handler) complain(ctx context.Context, err error) {
+	h.log.WarnContext(ctx, "a connection cannot go on", "requestId", requestOf(ctx).RequestID, "err", err)
 }

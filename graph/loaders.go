@@ -41,9 +41,15 @@ type level struct {
 
 type loadersKey struct{}
 
+// withLoaders makes the loaders of a response when its first edge asks for them:
+// most subscriptions wait, and many answers have no edges.
 func withLoaders(ctx context.Context, p *platform.Platform) context.Context {
+	return context.WithValue(ctx, loadersKey{}, sync.OnceValue(func() *loaders { return newLoaders(p) }))
+}
+
+func newLoaders(p *platform.Platform) *loaders {
 	from := p.Reader()
-	return context.WithValue(ctx, loadersKey{}, &loaders{
+	return &loaders{
 		tenants:       newLoader(byKey(from.TenantsByID, tenantID)),
 		partners:      newLoader(byKey(from.PartnersByID, func(x *platform.Partner) platform.ID { return x.ID })),
 		users:         newLoader(byKey(from.UsersByID, func(u *platform.User) platform.ID { return u.ID })),
@@ -54,17 +60,17 @@ func withLoaders(ctx context.Context, p *platform.Platform) context.Context {
 		members:       map[int]*loader[*platform.MemberConnection]{},
 		levels:        map[any]*level{},
 		p:             p,
-	})
+	}
 }
 
 // loadersOf are the response's loaders. Without any, in a subscription's first
 // step, there are none, and nothing is an edge.
 func loadersOf(ctx context.Context) (*loaders, error) {
-	ls, ok := ctx.Value(loadersKey{}).(*loaders)
+	ls, ok := ctx.Value(loadersKey{}).(func() *loaders)
 	if !ok {
 		return nil, errors.New("there are no loaders outside of a response")
 	}
-	return ls, nil
+	return ls(), nil
 }
 
 func tenantID(t *platform.Tenant) platform.ID { return t.ID }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
 	"github.com/dezky/platform/platform"
 )
 
@@ -50,6 +52,13 @@ func statusOf(code platform.Code) int {
 // retrySoon is what a client is told to wait where nobody knows better.
 const retrySoon = 2 * time.Second
 
+// refusal is the answer to a request that was not run: it has no data, not even
+// null.
+type refusal struct {
+	Errors     gqlerror.List  `json:"errors"`
+	Extensions map[string]any `json:"extensions,omitempty"`
+}
+
 // writeJSON writes an answer whole. Clients that went away are nobody to tell.
 func writeJSON(w http.ResponseWriter, status int, kind string, answer any) {
 	body, err := json.Marshal(answer)
@@ -58,8 +67,6 @@ func writeJSON(w http.ResponseWriter, status int, kind string, answer any) {
 	}
 	head := w.Header()
 	head.Set("Content-Type", kind+"; charset=utf-8")
-	head.Set("X-Content-Type-Options", "nosniff")
-	head.Set("Cache-Control", "no-store")
 	switch status {
 	case http.StatusUnauthorized:
 		head.Set("WWW-Authenticate", `Bearer realm="dezky"`)
