@@ -12,8 +12,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -27,14 +29,17 @@ import (
 
 // The child's orders, in its environment.
 const (
-	childRole  = "DEZKY_TEST_CHILD"  // "1" makes this binary a server that makes one tenant and ends when it is active
+	childRole  = "DEZKY_TEST_CHILD"  // makes this binary one of the roles
 	childKill  = "DEZKY_TEST_KILL"   // the point at which it kills itself
 	childTrace = "DEZKY_TEST_POINTS" // a file for the points that it passes
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childRole) != "" {
-		if err := child(); err != nil {
+	for role, play := range map[string]func() error{childRole: child, clientRole: clients} {
+		if os.Getenv(role) == "" {
+			continue
+		}
+		if err := play(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -43,9 +48,22 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child serves with the production wiring, kills itself where it was told to,
-// and otherwise ends when its tenant is active and nothing is under way.
+// The roles.
+const (
+	roleMakeOne = "make one" // a server that makes one tenant and ends when it is active
+	roleServe   = "serve"    // a server that serves until it is stopped
+)
+
 func child() error {
+	if os.Getenv(childRole) == roleServe {
+		return serveOn()
+	}
+	return makeOne()
+}
+
+// makeOne serves with the production wiring, kills itself where it was told to,
+// and otherwise ends when its tenant is active and nothing is under way.
+func makeOne() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	config, err := FromEnv(os.LookupEnv)
@@ -198,6 +216,16 @@ type outside struct {
 	identity *authentik.Server
 	mail     *stalwart.Server
 	files    *ocis.Server
+	// calls counts what came from each process, by its callerHeader.
+	calls sync.Map
+}
+
+// callerHeader has the number of the process that calls, where it says so.
+const callerHeader = "X-Test-Process"
+
+func (o *outside) callsOf(pid int) int64 {
+	n, _ := o.calls.LoadOrStore(strconv.Itoa(pid), new(atomic.Int64))
+	return n.(*atomic.Int64).Load()
 }
 
 func newOutside(t *testing.T) *outside {
@@ -215,15 +243,20 @@ func newOutside(t *testing.T) *outside {
 		t.Fatal(err)
 	}
 	host := func(h http.Handler) string {
-		s := httptest.NewServer(h)
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			n, _ := o.calls.LoadOrStore(r.Header.Get(callerHeader), new(atomic.Int64))
+			n.(*atomic.Int64).Add(1)
+			h.ServeHTTP(w, r)
+		}))
 		t.Cleanup(s.Close)
 		return s.URL
 	}
 	at := host(o.identity)
 	o.identity.SetBaseURL(at)
 	o.env = []string{
-		childRole + "=1", "PORT=0", "DATABASE_URL=sqlite://" + o.database, "PLAYGROUND=off",
-		"AUTHENTIK_URL=" + at, "AUTHENTIK_TOKEN=identity-token", "AUTHENTIK_ISSUERS=" + o.identity.Issuer(authentik.Portal),
+		childRole + "=" + roleMakeOne, "PORT=0", "DATABASE_URL=sqlite://" + o.database, "PLAYGROUND=off",
+		"AUTHENTIK_URL=" + at, "AUTHENTIK_TOKEN=identity-token",
+		"AUTHENTIK_ISSUERS=" + o.identity.Issuer(authentik.Portal) + "," + o.identity.Issuer(authentik.Operator),
 		"STALWART_URL=" + host(o.mail), "STALWART_TOKEN=API_mail-token",
 		"OCIS_URL=" + host(o.files), "OCIS_USERNAME=dezky", "OCIS_TOKEN=files-token",
 	}
@@ -330,4 +363,3 @@ func (o *outside) read(t *testing.T) (platform.Tenant, map[platform.Integration]
 	}
 	return *tenant, handles
 }
-

@@ -69,13 +69,13 @@ type scene struct {
 	identity *authentik.Server
 	// identityURL has another port each time.
 	identityURL string
-	stages   map[string]*stage.Stage
-	held     map[string]bool
-	apps     map[string]string
-	watches  map[string]*watch
-	audited  map[platform.ID]bool
-	played   *coverage
-	reads    *countedReads
+	stages      map[string]*stage.Stage
+	held        map[string]bool
+	apps        map[string]string
+	watches     map[string]*watch
+	audited     map[platform.ID]bool
+	played      *coverage
+	reads       *countedReads
 	// paused keeps the reconciler from taking up what is due.
 	paused atomic.Bool
 }
