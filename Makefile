@@ -1,7 +1,7 @@
 # What there is to do. "make" alone lists it.
 LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help run playground generate test update check fresh bench
+.PHONY: help run playground generate test update check fresh bench conformance
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,5 +36,9 @@ fresh: ## generated code is what the schema says, and nothing is unbound
 	diff -r graph/generated "$$copy/graph/generated" && diff -r resolvers "$$copy/resolvers" && diff -r graph/unbound "$$copy/graph/unbound" \
 	|| { echo "run make generate"; exit 1; }
 
-bench: ## figures, each as a ratio to a plain handler of the same run
-	go test -run '^$$' -bench . ./...
+conformance: ## have npm's clients and audits judge the running server (needs npm)
+	cd testdata/conformance && npm ci
+	go test -count=1 -run TestConformance -v .
+
+bench: ## one table of what was promised and what is, beside a plain handler (FIGURES=P1,P14 for some rows)
+	go test -run '^$$' -bench '^BenchmarkFigures$$' -benchtime 1x -timeout 20m . -figures '$(FIGURES)'

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -35,19 +36,8 @@ func TestInABrowser(t *testing.T) {
 // folder and a port of its own.
 func newDevelopment(t *testing.T) *server {
 	t.Helper()
-	config, err := FromEnv(func(name string) (string, bool) {
-		switch name {
-		case "PORT":
-			return "0", true
-		case "DATABASE_URL":
-			return "sqlite://" + filepath.Join(t.TempDir(), "dezky.db"), true
-		}
-		return "", false
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := start(t.Context(), config, seams{log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	s, err := startDevelopment(t, 0, filepath.Join(t.TempDir(), "dezky.db"), log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,4 +47,20 @@ func newDevelopment(t *testing.T) *server {
 		}
 	})
 	return s
+}
+
+func startDevelopment(t *testing.T, port int, database string, log *slog.Logger) (*server, error) {
+	config, err := FromEnv(func(name string) (string, bool) {
+		switch name {
+		case "PORT":
+			return strconv.Itoa(port), true
+		case "DATABASE_URL":
+			return "sqlite://" + database, true
+		}
+		return "", false
+	})
+	if err != nil {
+		return nil, err
+	}
+	return start(t.Context(), config, seams{log: log})
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dezky/platform/platform"
 )
@@ -20,6 +21,10 @@ type Config struct {
 	Production bool
 	// Port is where HTTP is served (PORT; default 3001; 0 is any free one).
 	Port int
+	// StopDelay is how long a server that was told to stop serves on after it said
+	// that it is not ready, for a load balancer to notice (STOP_DELAY; 0s to 3s;
+	// default 0s in development, 2s in production).
+	StopDelay time.Duration
 	// Database is the path of the SQLite file (DATABASE_URL; default
 	// sqlite://./data/dezky.db).
 	Database string
@@ -92,10 +97,11 @@ func FromEnv(lookup func(string) (string, bool)) (Config, error) {
 	if !e.flag("STALWART_PROVISIONING_ENABLED", !c.Production) {
 		c.Stalwart = Outside{Off: true}
 	}
-	mail, key, playground := "dezky.test", developmentKey, true
+	mail, key, playground, delay := "dezky.test", developmentKey, true, time.Duration(0)
 	if c.Production {
-		mail, key, playground = "", "", false
+		mail, key, playground, delay = "", "", false, 2*time.Second
 	}
+	c.StopDelay = e.delay("STOP_DELAY", delay)
 	c.MailDomain = e.domain("PLATFORM_MAIL_DOMAIN", mail)
 	c.Playground = e.flag("PLAYGROUND", playground)
 	c.SealKey = platform.NewSecret(e.text("SEAL_KEY", key))
@@ -159,6 +165,17 @@ func (e *env) port(name string, otherwise int) int {
 		e.wrong(name, "must be a number from 0 to 65535")
 	}
 	return port
+}
+
+// longestDelay leaves of the ten seconds of a stop what an attempt may need.
+const longestDelay = 3 * time.Second
+
+func (e *env) delay(name string, otherwise time.Duration) time.Duration {
+	delay, err := time.ParseDuration(e.text(name, otherwise.String()))
+	if err != nil || delay < 0 || delay > longestDelay {
+		e.wrong(name, "must be a time from 0s to "+longestDelay.String())
+	}
+	return delay
 }
 
 func (e *env) list(name, otherwise string) []string {

@@ -27,14 +27,14 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	_, err := from(map[string]string{
 		"ENVIRONMENT": "staging", "PORT": "high", "DATABASE_URL": "postgres://x", "AUTHENTIK_URL": "ftp://id", "STALWART_URL": "https://mail",
 		"OCIS_URL": "https://files", "PLAYGROUND": "maybe", "EXTRA_CA_CERTS": "/nowhere", "SEAL_KEY": "short-secret",
-		"PLATFORM_MAIL_DOMAIN": "mail_domain",
+		"PLATFORM_MAIL_DOMAIN": "mail_domain", "STOP_DELAY": "an hour",
 	})
 	if err == nil {
 		t.Fatal("it was accepted")
 	}
 	for _, name := range []string{
 		"ENVIRONMENT", "PORT", "DATABASE_URL", "AUTHENTIK_URL", "AUTHENTIK_ISSUERS", "STALWART_TOKEN", "OCIS_TOKEN", "OCIS_USERNAME",
-		"PLAYGROUND", "EXTRA_CA_CERTS", "SEAL_KEY", "PLATFORM_MAIL_DOMAIN",
+		"PLAYGROUND", "EXTRA_CA_CERTS", "SEAL_KEY", "PLATFORM_MAIL_DOMAIN", "STOP_DELAY",
 	} {
 		if !strings.Contains(err.Error(), name+" ") {
 			t.Errorf("nothing is said of %s in:\n%v", name, err)

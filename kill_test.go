@@ -130,11 +130,20 @@ func (p *points) arm() {
 	p.armed = true
 }
 
-func (p *points) pass(name string) {
+// around passes the points before and after something. What began before the
+// points were armed has neither.
+func (p *points) around(what string) (after func()) {
+	if !p.pass("before " + what) {
+		return func() {}
+	}
+	return func() { p.pass("after " + what) }
+}
+
+func (p *points) pass(name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.armed {
-		return
+		return false
 	}
 	p.seen[name]++
 	name = fmt.Sprintf("%s %d", name, p.seen[name])
@@ -145,6 +154,7 @@ func (p *points) pass(name string) {
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	}
+	return true
 }
 
 type pointedStore struct {
@@ -153,17 +163,13 @@ type pointedStore struct {
 }
 
 func (s pointedStore) Keep(ctx context.Context, do func(platform.Book) error) error {
-	s.points.pass("before a save")
-	err := s.Store.Keep(ctx, do)
-	s.points.pass("after a save")
-	return err
+	defer s.points.around("a save")()
+	return s.Store.Keep(ctx, do)
 }
 
 func (s pointedStore) Change(ctx context.Context, e platform.AuditEvent, do func(platform.Writer) error) error {
-	s.points.pass("before the change")
-	err := s.Store.Change(ctx, e, do)
-	s.points.pass("after the change")
-	return err
+	defer s.points.around("the change")()
+	return s.Store.Change(ctx, e, do)
 }
 
 type pointedTransport struct {
@@ -175,10 +181,8 @@ var outsideID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}(\$[0-9a-f-]{36})?`
 
 func (t pointedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	call := r.Method + " " + outsideID.ReplaceAllString(r.URL.Path, "*")
-	t.points.pass("before " + call)
-	res, err := t.next.RoundTrip(r)
-	t.points.pass("after " + call)
-	return res, err
+	defer t.points.around(call)()
+	return t.next.RoundTrip(r)
 }
 
 // TestKilledAnywhere kills the server at every point of making a tenant, starts

@@ -54,6 +54,7 @@ func TestAPageCostsTheSameReadsHoweverLong(t *testing.T) {
 		}
 	}
 	s.seed(seed.String())
+	s.paused.Store(true) // what the reconciler still reads is none of a page's
 	counts := map[int]int64{}
 	for _, first := range []int{1, 10, 100} {
 		query := fmt.Sprintf(`{ tenants(first: %d, search: "t") { totalCount edges { node {
@@ -67,9 +68,14 @@ func TestAPageCostsTheSameReadsHoweverLong(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		before := s.reads.n.Load()
-		_, answer := s.post("olga", body)
-		counts[first] = s.reads.n.Load() - before
+		var answer []byte
+		for try := range 3 { // a look of the reconciler may be on its way
+			before := s.reads.n.Load()
+			_, answer = s.post("olga", body)
+			if n := s.reads.n.Load() - before; try == 0 || n < counts[first] {
+				counts[first] = n
+			}
+		}
 		if strings.Contains(string(answer), `"errors"`) || strings.Count(string(answer), `"membersCount"`) != first {
 			t.Fatalf("the page of %d is not what was asked for: %.300s", first, answer)
 		}

@@ -34,8 +34,13 @@ import (
 // operatorAudience is the audience of tokens for operators.
 const operatorAudience = "dezky-operator"
 
-// stopTime is how long a server that was told to stop may take.
-const stopTime = 9 * time.Second
+// A server that was told to stop ends within ten seconds.
+const (
+	// stopTime is how long what runs may go on.
+	stopTime = 8 * time.Second
+	// farewell is how long it may take to say goodbye to the others.
+	farewell = time.Second
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -63,7 +68,8 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 	}
 	switch {
 	case len(args) == 0:
-		return serve(ctx, config, log)
+		tune()
+		return serve(ctx, config, seams{log: log})
 	case len(args) == 2 && args[0] == "backup":
 		return backup(ctx, config, args[1])
 	}
@@ -80,13 +86,13 @@ func backup(ctx context.Context, config Config, file string) (err error) {
 	return engine.Backup(ctx, file)
 }
 
-func serve(ctx context.Context, config Config, log *slog.Logger) error {
-	s, err := start(ctx, config, seams{log: log})
+func serve(ctx context.Context, config Config, with seams) error {
+	s, err := start(ctx, config, with)
 	if err != nil {
 		return err
 	}
 	<-ctx.Done()
-	log.InfoContext(ctx, "stopping")
+	with.log.InfoContext(ctx, "stopping")
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
 	return s.Close(last)
@@ -139,22 +145,26 @@ type server struct {
 	platform *platform.Platform
 
 	http       *http.Server
+	graph      *graph.Handler
 	standIns   *standIns
 	engine     *sqlite.Engine
 	session    *provisioning.Session
 	reconciler *provisioning.Reconciler
 	stopping   atomic.Bool
-	// stopped tells the streams to end; quit tells the workers, whom work awaits.
-	stopped chan struct{}
-	quit    context.CancelFunc
-	work    sync.WaitGroup
+	// notice is how long a server serves on after it said that it is not ready.
+	notice time.Duration
+	// stopped tells the streams to end; rest tells the reconciler, and quit all
+	// workers, whom work awaits.
+	stopped    chan struct{}
+	rest, quit context.CancelFunc
+	work       sync.WaitGroup
 }
 
 // start wires a server and serves. When it returns without an error the server
 // is ready; Close stops it.
 func start(ctx context.Context, config Config, with seams) (s *server, err error) {
 	with = with.filled()
-	s = &server{standIns: &standIns{}, stopped: make(chan struct{}), quit: func() {}}
+	s = &server{standIns: &standIns{}, notice: config.StopDelay, stopped: make(chan struct{}), rest: func() {}, quit: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close(ctx))
@@ -174,7 +184,7 @@ func start(ctx context.Context, config Config, with seams) (s *server, err error
 		return s, err
 	}
 	ports := with.store(documents)
-	if s.session, err = provisioning.OpenSession(ctx, ports, with.clock, with.newID, with.log, with.intervals); err != nil {
+	if s.session, err = provisioning.OpenSession(ctx, ports, s.engine.Witness(), with.clock, with.newID, with.log, with.intervals); err != nil {
 		return s, err
 	}
 	outside, err := transport(config.ExtraCAs)
@@ -194,20 +204,15 @@ func start(ctx context.Context, config Config, with seams) (s *server, err error
 	if err := s.standIns.populate(ctx, s.platform); err != nil {
 		return s, err
 	}
-	s.http = &http.Server{
-		Handler: s.routes(config, graph.New(graph.Options{
-			Platform: s.platform, Resolvers: resolvers.New(s.platform), Clock: with.clock, Log: with.log,
-			SignIn: graph.NewSignIn(graph.SignInOptions{
-				Issuers: config.Issuers, Audience: config.Audience, Transport: outside, Clock: with.clock, Log: with.log,
-			}),
-			Introspection: !config.Production, Stopping: s.stopped,
-		}), with.log),
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(with.log.Handler(), slog.LevelWarn),
-	}
+	s.graph = graph.New(graph.Options{
+		Platform: s.platform, Resolvers: resolvers.New(s.platform), Clock: with.clock, Log: with.log,
+		SignIn: graph.NewSignIn(graph.SignInOptions{
+			Issuers: config.Issuers, Audience: config.Audience, Transport: outside, Clock: with.clock, Log: with.log,
+		}),
+		Introspection: !config.Production, Stopping: s.stopped,
+	})
+	limits := graph.DefaultLimits()
+	s.http = limits.Server(s.routes(config, s.graph, with.log), with.log)
 	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", config.Port))
 	if err != nil {
 		return s, fmt.Errorf("serve HTTP: %w", err)
@@ -218,16 +223,21 @@ func start(ctx context.Context, config Config, with seams) (s *server, err error
 	}
 	s.URL = "http://127.0.0.1:" + port
 	working, quit := context.WithCancel(context.WithoutCancel(ctx))
-	s.quit = quit
-	for _, worker := range []func(context.Context) error{s.session.Run, feed.Run, s.reconciler.Run} {
+	reconciling, rest := context.WithCancel(working)
+	s.rest, s.quit = rest, quit
+	for _, worker := range []func() error{
+		func() error { return s.session.Run(working) },
+		func() error { return feed.Run(working) },
+		func() error { return s.reconciler.Run(reconciling) },
+	} {
 		s.work.Go(func() {
-			if err := worker(working); err != nil {
+			if err := worker(); err != nil {
 				with.log.ErrorContext(working, "a worker ended", "err", err)
 			}
 		})
 	}
 	s.work.Go(func() {
-		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(limits.Listener(listener)); !errors.Is(err, http.ErrServerClosed) {
 			with.log.ErrorContext(working, "HTTP ended", "err", err)
 		}
 	})
@@ -289,7 +299,18 @@ func (s *server) routes(config Config, api http.Handler, log *slog.Logger) http.
 	}
 	mux.HandleFunc("GET /healthz/live", func(w http.ResponseWriter, _ *http.Request) { health(w, true) })
 	mux.HandleFunc("GET /healthz/ready", func(w http.ResponseWriter, r *http.Request) { health(w, s.ready(r.Context())) })
-	return mux
+	return graph.Secure(s.parting(mux))
+}
+
+// parting closes a connection after its answer once the server is to stop, so
+// that few are left to be closed under a request that is on its way.
+func (s *server) parting(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.stopping.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // ready says whether requests can be answered: the database does, and nobody
@@ -312,23 +333,34 @@ func health(w http.ResponseWriter, good bool) {
 	w.Write([]byte(text)) //nolint:errcheck // a prober that went away is nobody to tell
 }
 
-// Close stops the server: it is not ready any more, streams end so that their
-// clients come again, requests and attempts that run may finish until ctx ends,
-// and another process can take over at once.
+// Close stops the server. It is not ready any more, and serves on for its notice,
+// so that whoever sends it requests learns that; then it takes no more, streams
+// end so that their clients come again, and requests and attempts that run may
+// finish until ctx ends. As long as they run the session lives; after that
+// another process can take over at once.
 func (s *server) Close(ctx context.Context) error {
 	var all []error
 	if s.stopping.CompareAndSwap(false, true) {
+		if s.URL != "" {
+			wait, cancel := context.WithTimeout(ctx, s.notice)
+			<-wait.Done()
+			cancel()
+		}
 		close(s.stopped)
 	}
+	s.rest()
 	if s.http != nil {
 		if err := s.http.Shutdown(ctx); err != nil {
 			all = append(all, err, s.http.Close())
 		}
+		all = append(all, s.graph.Drain(ctx)) // Shutdown knows of no sockets
 	}
 	s.quit()
 	s.work.Wait()
+	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+	defer cancel()
 	if s.session != nil {
-		all = append(all, s.session.Close(ctx))
+		all = append(all, s.session.Close(bye))
 	}
 	if s.engine != nil {
 		all = append(all, s.engine.Close())

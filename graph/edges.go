@@ -86,9 +86,33 @@ func CustomersCountOf(ctx context.Context, partner *platform.Partner) (int32, er
 	return int32(n), err //nolint:gosec // no partner has two thousand million customers
 }
 
-// MembersOf is a page of a tenant's members. First pages are read for all
-// siblings at once; the pages behind them one by one.
+// MembersOf is a page of a tenant's members.
 func MembersOf(ctx context.Context, t *platform.Tenant, first *int32, after *platform.Cursor) (*platform.MemberConnection, error) {
+	return pageOf(ctx, t, first, after, func(ls *loaders) pages[platform.Member] {
+		return pages[platform.Member]{ls.members, ls.p.MembersOf, ls.p.FirstMembersOf}
+	})
+}
+
+// AuditEventsOf is a page of a tenant's log.
+func AuditEventsOf(ctx context.Context, t *platform.Tenant, first *int32, after *platform.Cursor) (*platform.AuditEventConnection, error) {
+	return pageOf(ctx, t, first, after, func(ls *loaders) pages[platform.AuditEvent] {
+		return pages[platform.AuditEvent]{ls.auditEvents, ls.p.AuditEventsOf, ls.p.FirstAuditEventsOf}
+	})
+}
+
+// pages are a list that hangs on each tenant.
+type pages[T any] struct {
+	// loaded are its first pages, by their length.
+	loaded map[int]*loader[*platform.Connection[*T]]
+	one    func(context.Context, platform.ID, platform.Page) (*platform.Connection[*T], error)
+	firsts func(context.Context, []platform.ID, int) (map[platform.ID]*platform.Connection[*T], error)
+}
+
+// pageOf is a page of such a list. First pages are read for all siblings at
+// once; the pages behind them one by one.
+func pageOf[T any](
+	ctx context.Context, t *platform.Tenant, first *int32, after *platform.Cursor, of func(*loaders) pages[T],
+) (*platform.Connection[*T], error) {
 	ls, err := loadersOf(ctx)
 	if err != nil {
 		return nil, err
@@ -97,19 +121,17 @@ func MembersOf(ctx context.Context, t *platform.Tenant, first *int32, after *pla
 	if err != nil {
 		return nil, err
 	}
+	list := of(ls)
 	if page.After != "" {
-		return Page[platform.Member](ctx)(ls.p.MembersOf(ctx, t.ID, page))
+		return Page[T](ctx)(list.one(ctx, t.ID, page))
 	}
-	return along(ctx, ls, ls.firstMembers(page.First), t, tenantID)
-}
-
-func (ls *loaders) firstMembers(n int) *loader[*platform.MemberConnection] {
 	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	if ls.members[n] == nil {
-		ls.members[n] = newLoader(func(ctx context.Context, tenants []platform.ID) (map[platform.ID]*platform.MemberConnection, error) {
-			return ls.p.FirstMembersOf(ctx, tenants, n)
+	if list.loaded[page.First] == nil {
+		list.loaded[page.First] = newLoader(func(ctx context.Context, tenants []platform.ID) (map[platform.ID]*platform.Connection[*T], error) {
+			return list.firsts(ctx, tenants, page.First)
 		})
 	}
-	return ls.members[n]
+	l := list.loaded[page.First]
+	ls.mu.Unlock()
+	return along(ctx, ls, l, t, tenantID)
 }

@@ -25,8 +25,17 @@ const (
 // because gqlgen's echoes and logs the body of a request that it cannot read.
 type events struct{ *Handler }
 
-// Supports takes requests that accept a stream of events.
-func (events) Supports(r *http.Request) bool { return accepts(r, eventStream) }
+// Supports takes requests that accept a stream of events, and would not as well
+// have their answer in JSON: urql names all that it can read, whatever it asks.
+func (events) Supports(r *http.Request) bool {
+	stream, named := quality(r, eventStream)
+	for _, kind := range []string{plainJSON, responseJSON} {
+		if q, too := quality(r, kind); too && q >= stream {
+			return false
+		}
+	}
+	return named && stream > 0
+}
 
 // Do answers one request, for as long as its operation runs.
 func (t events) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
@@ -61,7 +70,7 @@ func (t events) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExe
 		}()
 		// gqlgen makes the next answer in the last one's memory.
 		for res := answer(ctx); res != nil; res = answer(ctx) {
-			data, err := json.Marshal(res)
+			data, err := encode(res)
 			if err != nil {
 				ended <- err
 				return
@@ -146,7 +155,7 @@ func (s *stream) next(e event) {
 }
 
 func (s *stream) fail(res *graphql.Response) {
-	data, err := json.Marshal(res)
+	data, err := encode(res)
 	if err != nil {
 		s.err = err
 		return
@@ -167,4 +176,12 @@ func (s *stream) write(text string) {
 	if _, s.err = s.out.Write([]byte(text)); s.err == nil {
 		s.err = s.flush.Flush()
 	}
+}
+
+// encode leaves data out where nothing was run.
+func encode(res *graphql.Response) ([]byte, error) {
+	if len(res.Data) == 0 {
+		return json.Marshal(refusal{res.Errors, res.Extensions})
+	}
+	return json.Marshal(res)
 }

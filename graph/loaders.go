@@ -25,8 +25,9 @@ type loaders struct {
 	membersCounts *loader[int]
 
 	mu sync.Mutex
-	// members are the first pages of members, by their length.
-	members map[int]*loader[*platform.MemberConnection]
+	// members and auditEvents are first pages, by their length.
+	members     map[int]*loader[*platform.MemberConnection]
+	auditEvents map[int]*loader[*platform.AuditEventConnection]
 	// levels are the siblings of each object, itself included.
 	levels map[any]*level
 	p      *platform.Platform
@@ -58,6 +59,7 @@ func newLoaders(p *platform.Platform) *loaders {
 		customers:     newLoader(from.CountCustomersOf),
 		membersCounts: newLoader(from.CountMembersOf),
 		members:       map[int]*loader[*platform.MemberConnection]{},
+		auditEvents:   map[int]*loader[*platform.AuditEventConnection]{},
 		levels:        map[any]*level{},
 		p:             p,
 	}
@@ -214,12 +216,18 @@ func joined[V any](ctx context.Context, loaded []V) {
 	case []*platform.Partner:
 		Together(ctx, loaded)
 	case []*platform.MemberConnection:
-		var all []*platform.Member
-		for _, page := range loaded {
-			if page != nil {
-				all = append(all, page.Nodes()...)
-			}
-		}
-		Together(ctx, all)
+		Together(ctx, entries(loaded))
+	case []*platform.AuditEventConnection:
+		Together(ctx, entries(loaded))
 	}
+}
+
+// entries are the nodes of some pages.
+func entries[T any](pages []*platform.Connection[*T]) (all []*T) {
+	for _, page := range pages {
+		if page != nil {
+			all = append(all, page.Nodes()...)
+		}
+	}
+	return all
 }

@@ -70,6 +70,13 @@ type AuditReader interface {
 	CountAuditEventsOf(ctx context.Context, tenant ID) (int, error)
 }
 
+// AuditLister reads the logs of many tenants, outside of transactions.
+type AuditLister interface {
+	// FirstAuditEventsOf is the first page of AuditEventsOf for each tenant, as one
+	// read.
+	FirstAuditEventsOf(ctx context.Context, tenants []ID, first int) (map[ID]List[*AuditEvent], error)
+}
+
 // AuditEventConnection is a page of the log.
 type AuditEventConnection = Connection[*AuditEvent]
 
@@ -77,18 +84,31 @@ type AuditEventConnection = Connection[*AuditEvent]
 type AuditEventEdge = Edge[*AuditEvent]
 
 // AuditEventsOf lists a tenant's log.
-func (p *Platform) AuditEventsOf(ctx context.Context, tenant ID, first *int32, after *Cursor) (*AuditEventConnection, error) {
-	page, err := NewPage(first, after)
-	if err != nil {
-		return nil, err
-	}
+func (p *Platform) AuditEventsOf(ctx context.Context, tenant ID, page Page) (*AuditEventConnection, error) {
 	list, err := p.store.AuditEventsOf(ctx, tenant, page)
 	if err != nil {
 		return nil, err
 	}
+	return p.auditEvents(tenant, page, list), nil
+}
+
+// FirstAuditEventsOf is the first page of AuditEventsOf for many tenants.
+func (p *Platform) FirstAuditEventsOf(ctx context.Context, tenants []ID, first int) (map[ID]*AuditEventConnection, error) {
+	lists, err := p.store.FirstAuditEventsOf(ctx, tenants, first)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[ID]*AuditEventConnection, len(tenants))
+	for _, id := range tenants {
+		out[id] = p.auditEvents(id, Page{First: first}, lists[id])
+	}
+	return out, nil
+}
+
+func (p *Platform) auditEvents(tenant ID, page Page, list List[*AuditEvent]) *AuditEventConnection {
 	return NewConnection(page, list, func(ctx context.Context) (int, error) {
 		return p.store.CountAuditEventsOf(ctx, tenant)
-	}), nil
+	})
 }
 
 // event is the record of what is being done, as a success. The attempt, if

@@ -89,6 +89,7 @@ type Writer interface {
 type Store interface {
 	Reader
 	MemberLister
+	AuditLister
 	AttemptStore
 	ProvisioningStore
 	// Change runs do in one transaction and commits with it the audit event, the

@@ -25,7 +25,7 @@ func TestSecretIsNeverShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for where, shown := range map[string]string{
-		"%s": fmt.Sprintf("%s", s), "%v": fmt.Sprint(s), "%+v of a struct": fmt.Sprintf("%+v", inside),
+		"String": s.String(), "%s of a struct": fmt.Sprintf("%s", inside), "%v": fmt.Sprint(s), "%+v of a struct": fmt.Sprintf("%+v", inside),
 		"%#v": fmt.Sprintf("%#v", s), "%#v of a struct": fmt.Sprintf("%#v", inside), "%q": fmt.Sprintf("%q", s),
 		"%x": fmt.Sprintf("%x", s), "a pointer": fmt.Sprintf("%v %+v", &s, &inside),
 		"the log": log.String(), "a document": string(document), "an error": Errorf(Internal, "no %v", s).Error(),

@@ -1,7 +1,6 @@
 package platform
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -23,15 +22,16 @@ func (t Time) Add(d time.Duration) Time { return Time{t.Time.Add(d)} }
 func (t Time) String() string { return t.UTC().Format(timeLayout) }
 
 // MarshalJSON writes the moment with all its digits.
-func (t Time) MarshalJSON() ([]byte, error) { return json.Marshal(t.String()) }
+func (t Time) MarshalJSON() ([]byte, error) {
+	return t.UTC().AppendFormat(nil, `"`+timeLayout+`"`), nil
+}
 
 // UnmarshalJSON reads any RFC 3339 moment.
 func (t *Time) UnmarshalJSON(data []byte) error {
-	var text string
-	if err := json.Unmarshal(data, &text); err != nil {
-		return err
+	if len(data) < 2 || data[0] != '"' {
+		return fmt.Errorf("%.40s is no text", data)
 	}
-	parsed, err := time.Parse(time.RFC3339Nano, text)
+	parsed, err := time.Parse(time.RFC3339Nano, string(data[1:len(data)-1]))
 	if err != nil {
 		return err
 	}

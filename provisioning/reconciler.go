@@ -89,9 +89,10 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	r.calls = calls
 	var ticks, beats sync.WaitGroup
 	ticks.Go(func() {
-		for r.clock.Sleep(ctx, r.look) == nil {
+		for ctx.Err() == nil {
 			r.takeOver(ctx)
 			r.Poke()
+			r.session.await(ctx, r.look) //nolint:errcheck // ends with ctx
 		}
 	})
 	ticks.Go(func() {

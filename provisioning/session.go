@@ -15,9 +15,9 @@ package provisioning
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -42,13 +42,38 @@ func DefaultIntervals() Intervals {
 	return Intervals{Beat: 500 * time.Millisecond, Stale: time.Second, Dead: 2 * time.Second, Look: 250 * time.Millisecond}
 }
 
+// glance is how often what may change at any moment is looked at: the witness,
+// and the own beat where a call waits for it.
+const glance = 25 * time.Millisecond
+
+// Witness sees processes end, where that can be seen: a beat has to stand still
+// for a while first. What it says is certain; of a session that it knows nothing
+// about it says nothing, and the beat alone counts.
+type Witness interface {
+	// Hold has this process's session seen, from before it is opened until Forget
+	// or the end of the process.
+	Hold(session platform.ID) error
+	// Dead says that a session's process has ended.
+	Dead(session platform.ID) bool
+	// Forget is for a session that was buried.
+	Forget(session platform.ID)
+}
+
+// blind is the witness where there is none.
+type blind struct{}
+
+func (blind) Hold(platform.ID) error { return nil }
+func (blind) Dead(platform.ID) bool  { return false }
+func (blind) Forget(platform.ID)     {}
+
 // Session is this process's life in the eyes of the others.
 type Session struct {
-	store platform.Store
-	clock platform.Clock
-	newID func(platform.Kind) platform.ID
-	log   *slog.Logger
-	every Intervals
+	store   platform.Store
+	witness Witness
+	clock   platform.Clock
+	newID   func(platform.Kind) platform.ID
+	log     *slog.Logger
+	every   Intervals
 
 	mu sync.Mutex
 	id platform.ID
@@ -64,14 +89,19 @@ type Session struct {
 type sighting struct {
 	version int64
 	since   time.Duration
+	// ended is what the witness said.
+	ended bool
 }
 
-// OpenSession begins this process's session.
+// OpenSession begins this process's session. The witness may be nil.
 func OpenSession(
-	ctx context.Context, store platform.Store, clock platform.Clock,
+	ctx context.Context, store platform.Store, witness Witness, clock platform.Clock,
 	newID func(platform.Kind) platform.ID, log *slog.Logger, every Intervals,
 ) (*Session, error) {
-	s := &Session{store: store, clock: clock, newID: newID, log: log, every: every, cancel: func() {}}
+	if witness == nil {
+		witness = blind{}
+	}
+	s := &Session{store: store, witness: witness, clock: clock, newID: newID, log: log, every: every, cancel: func() {}}
 	if err := s.open(ctx); err != nil {
 		return nil, fmt.Errorf("open a session: %w", err)
 	}
@@ -81,12 +111,19 @@ func OpenSession(
 func (s *Session) open(ctx context.Context) error {
 	begun, now := s.clock.Running(), platform.At(s.clock.Now())
 	doc := &platform.Session{Document: platform.Document{ID: s.newID(platform.KindSession)}, StartedAt: now, BeatAt: now}
+	if err := s.witness.Hold(doc.ID); err != nil {
+		s.log.WarnContext(ctx, "should this process die, the others will learn it by its beat alone", "err", err)
+	}
 	if err := s.store.OpenSession(ctx, doc); err != nil {
+		s.witness.Forget(doc.ID)
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cancel()
+	if s.id != "" {
+		s.witness.Forget(s.id)
+	}
 	s.id, s.beaten, s.seen = doc.ID, begun, map[platform.ID]sighting{}
 	s.life, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return nil
@@ -100,17 +137,17 @@ func (s *Session) ID() platform.ID {
 	return s.id
 }
 
-// WithLife is ctx, ended also when the session with this ID was declared dead.
+// WithLife is the life of the session with this ID: it ends at once when the
+// process learns that the session was declared dead, and also with ctx.
 func (s *Session) WithLife(ctx context.Context, id platform.ID) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.id != id || s.life.Err() != nil {
+	live, cancel := context.WithCancel(s.life)
+	if s.id != id {
 		cancel()
-		return ctx, cancel
 	}
-	stop := context.AfterFunc(s.life, cancel)
-	return ctx, func() { stop(); cancel() }
+	stop := context.AfterFunc(ctx, cancel)
+	return live, func() { stop(); cancel() }
 }
 
 // Fresh says whether the session's own beat is young enough to act on.
@@ -123,7 +160,8 @@ func (s *Session) Fresh() bool {
 func (s *Session) fresh() bool { return s.clock.Running()-s.beaten <= s.every.Stale }
 
 // Guard lets a call out only while this session's beat is fresh: a process that
-// was stopped and woken must not act on what it believed before.
+// was stopped and woken must not act on what it believed before. A call waits for
+// a beat; if it is to be learned that the session is dead, it ends with its life.
 func (s *Session) Guard(next http.RoundTripper) http.RoundTripper { return guarded{s, next} }
 
 type guarded struct {
@@ -132,8 +170,10 @@ type guarded struct {
 }
 
 func (g guarded) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !g.session.Fresh() {
-		return nil, errors.New("this process has fallen behind and calls nobody")
+	for !g.session.Fresh() {
+		if err := g.session.clock.Sleep(r.Context(), glance); err != nil {
+			return nil, fmt.Errorf("this process has fallen behind and calls nobody: %w", err)
+		}
 	}
 	return g.next.RoundTrip(r)
 }
@@ -181,15 +221,54 @@ func (s *Session) Close(ctx context.Context) error {
 	}
 	for _, other := range all {
 		if other.ID == s.ID() {
-			return s.store.BurySession(ctx, other)
+			return s.bury(ctx, other)
 		}
 	}
 	return nil
 }
 
+func (s *Session) bury(ctx context.Context, other *platform.Session) error {
+	err := s.store.BurySession(ctx, other)
+	if err == nil {
+		s.witness.Forget(other.ID)
+	}
+	return err
+}
+
+// await waits for d, or until the witness sees one of the others end.
+func (s *Session) await(ctx context.Context, d time.Duration) error {
+	if s.witness == (blind{}) {
+		return s.clock.Sleep(ctx, d)
+	}
+	for end := s.clock.Running() + d; s.clock.Running() < end; {
+		if err := s.clock.Sleep(ctx, min(glance, d)); err != nil {
+			return err
+		}
+		if s.bereaved() {
+			return nil
+		}
+	}
+	return nil
+}
+
+// bereaved says whether one of the others has ended since it was asked last.
+func (s *Session) bereaved() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	news := false
+	for id, last := range s.seen {
+		if !last.ended && s.witness.Dead(id) {
+			last.ended, news = true, true
+			s.seen[id] = last
+		}
+	}
+	return news
+}
+
 // orphans are the sessions that hold subjects and are dead. It declares dead
-// those whose beat stood still for too long, by this process's own monotonic
-// clock; while this session's own beat is stale it has watched nobody.
+// those whose process has ended, and those whose beat stood still for too long,
+// by this process's own monotonic clock; while this session's own beat is stale
+// it has watched nobody.
 func (s *Session) orphans(ctx context.Context) ([]platform.ID, error) {
 	// Owners first: who owns has opened a session before, so it is among those
 	// read afterwards, unless it died.
@@ -203,12 +282,15 @@ func (s *Session) orphans(ctx context.Context) ([]platform.ID, error) {
 	}
 	alive := map[platform.ID]bool{}
 	for _, other := range all {
-		if s.still(other) && s.store.BurySession(ctx, other) == nil {
+		if (s.witness.Dead(other.ID) || s.still(other)) && s.bury(ctx, other) == nil {
 			s.log.InfoContext(ctx, "a session was declared dead", "session", other.ID)
 			continue
 		}
 		alive[other.ID] = true
 	}
+	s.mu.Lock()
+	maps.DeleteFunc(s.seen, func(id platform.ID, _ sighting) bool { return !alive[id] })
+	s.mu.Unlock()
 	var dead []platform.ID
 	for _, owner := range owners {
 		if !alive[owner] {
@@ -231,12 +313,8 @@ func (s *Session) still(other *platform.Session) bool {
 		return false
 	}
 	if !known || last.version != other.Version {
-		s.seen[other.ID] = sighting{other.Version, s.clock.Running()}
+		s.seen[other.ID] = sighting{version: other.Version, since: s.clock.Running()}
 		return false
 	}
-	if s.clock.Running()-last.since < s.every.Dead {
-		return false
-	}
-	delete(s.seen, other.ID)
-	return true
+	return s.clock.Running()-last.since >= s.every.Dead
 }

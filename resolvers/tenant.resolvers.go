@@ -51,7 +51,7 @@ func (r *tenantResolver) Provisioning(ctx context.Context, obj *platform.Tenant)
 }
 
 func (r *tenantResolver) AuditEvents(ctx context.Context, obj *platform.Tenant, first *int32, after *platform.Cursor) (*platform.Connection[*platform.AuditEvent], error) {
-	return graph.Page[platform.AuditEvent](ctx)(r.platform.AuditEventsOf(ctx, obj.ID, first, after))
+	return graph.AuditEventsOf(ctx, obj, first, after)
 }
 
 func (r *Resolver) Tenant() generated.TenantResolver { return &tenantResolver{r} }

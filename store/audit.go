@@ -29,6 +29,12 @@ func (r reader) AuditEventsOf(
 	return findPage(ctx, r, audit, auditNewest(), page, logOf(tenant))
 }
 
+func (s *Store) FirstAuditEventsOf(
+	ctx context.Context, ids []platform.ID, n int,
+) (map[platform.ID]platform.List[*platform.AuditEvent], error) {
+	return firstPages(ctx, s, audit, auditNewest(), n, ids, func(e *platform.AuditEvent) platform.ID { return e.TenantID })
+}
+
 func (r reader) AuditEventsByID(ctx context.Context, ids []platform.ID) ([]*platform.AuditEvent, error) {
 	return byID[platform.AuditEvent](ctx, r, audit, ids)
 }

@@ -28,28 +28,7 @@ func (r reader) MembersOf(ctx context.Context, tenant platform.ID, page platform
 }
 
 func (s *Store) FirstMembersOf(ctx context.Context, ids []platform.ID, n int) (map[platform.ID]platform.List[*platform.Member], error) {
-	by := membersOldest()
-	query, err := by.query(platform.Page{First: n}, listed())
-	if err != nil {
-		return nil, err
-	}
-	keys := make([]string, len(ids))
-	for i, id := range ids {
-		keys[i] = string(id)
-	}
-	rows, err := decodeAll[platform.Member](s.engine.FindEach(ctx, members, "tenantId", keys, query))
-	if err != nil {
-		return nil, err
-	}
-	each := make(map[platform.ID][]*platform.Member, len(ids))
-	for _, m := range rows {
-		each[m.TenantID] = append(each[m.TenantID], m)
-	}
-	out := make(map[platform.ID]platform.List[*platform.Member], len(ids))
-	for tenant, rows := range each {
-		out[tenant] = pageOf(by, n, rows)
-	}
-	return out, nil
+	return firstPages(ctx, s, members, membersOldest(), n, ids, func(m *platform.Member) platform.ID { return m.TenantID }, listed())
 }
 
 func (r reader) CountMembersOf(ctx context.Context, ids []platform.ID) (map[platform.ID]int, error) {

@@ -156,6 +156,33 @@ func findPage[T any, P entity[T]](
 	return pageOf[T, P](o, page.First, rows), err
 }
 
+// firstPages are the first pages of a list for each of some tenants, as one read.
+func firstPages[T any, P entity[T]](
+	ctx context.Context, s *Store, coll string, o order[T], n int, tenants []platform.ID, of func(*T) platform.ID, where ...Condition,
+) (map[platform.ID]platform.List[*T], error) {
+	query, err := o.query(platform.Page{First: n}, where...)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]string, len(tenants))
+	for i, id := range tenants {
+		keys[i] = string(id)
+	}
+	rows, err := decodeAll[T, P](s.engine.FindEach(ctx, coll, "tenantId", keys, query))
+	if err != nil {
+		return nil, err
+	}
+	each := make(map[platform.ID][]*T, len(tenants))
+	for _, v := range rows {
+		each[of(v)] = append(each[of(v)], v)
+	}
+	out := make(map[platform.ID]platform.List[*T], len(tenants))
+	for tenant, rows := range each {
+		out[tenant] = pageOf[T, P](o, n, rows)
+	}
+	return out, nil
+}
+
 // count counts the documents that meet the conditions.
 func count(ctx context.Context, r reader, coll string, where ...Condition) (int, error) {
 	rows, err := r.from.Sum(ctx, coll, Aggregate{Where: where})

@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -14,7 +16,6 @@ import (
 
 	"github.com/dezky/platform/platform"
 	"github.com/dezky/platform/store"
-	"github.com/dezky/platform/store/sqlite"
 	"github.com/dezky/platform/store/storetest"
 )
 
@@ -113,11 +114,12 @@ func reads(ctx context.Context, s *store.Store) map[string]func() error {
 			}
 			return nil
 		},
-		"FirstMembersOf": func() error { _, err := s.FirstMembersOf(ctx, ids, 20); return err },
-		"CountMembersOf": func() error { _, err := s.CountMembersOf(ctx, ids); return err },
-		"Partner":        func() error { _, err := s.Partner(ctx, "par_a"); return err },
-		"PartnersByID":   func() error { _, err := s.PartnersByID(ctx, []platform.ID{"par_a"}); return err },
-		"PartnerBySlug":  func() error { _, err := s.PartnerBySlug(ctx, "nordic"); return err },
+		"FirstMembersOf":     func() error { _, err := s.FirstMembersOf(ctx, ids, 20); return err },
+		"FirstAuditEventsOf": func() error { _, err := s.FirstAuditEventsOf(ctx, ids, 1); return err },
+		"CountMembersOf":     func() error { _, err := s.CountMembersOf(ctx, ids); return err },
+		"Partner":            func() error { _, err := s.Partner(ctx, "par_a"); return err },
+		"PartnersByID":       func() error { _, err := s.PartnersByID(ctx, []platform.ID{"par_a"}); return err },
+		"PartnerBySlug":      func() error { _, err := s.PartnerBySlug(ctx, "nordic"); return err },
 		"CountCustomersOf": func() error {
 			_, err := s.CountCustomersOf(ctx, []platform.ID{"par_a", "par_b"})
 			return err
@@ -208,20 +210,8 @@ func eachTenantQuery(ids []platform.ID, ask func(platform.TenantScope, platform.
 
 func TestEveryQueryIsServedByAnIndex(t *testing.T) {
 	t.Parallel()
-	engine, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Options{Relaxed: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &recorder{Engine: engine}
-	s, err := store.New(t.Context(), r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	r := &recorder{}
+	s := storetest.Around(t, filepath.Join(t.TempDir(), "test.db"), func(e store.Engine) store.Engine { r.Engine = e; return r })
 	change(t, s, func(w platform.Writer) error {
 		if err := w.PutPartner(t.Context(), &platform.Partner{Document: platform.Document{ID: "par_a"}, Slug: "nordic"}); err != nil {
 			return err
@@ -254,8 +244,14 @@ func TestEveryQueryIsServedByAnIndex(t *testing.T) {
 	}
 	scan := regexp.MustCompile(`^SCAN `)
 	walk := regexp.MustCompile(`^SCAN \w+ USING (COVERING )?INDEX`)
+	explained := map[string]bool{}
 	for _, a := range r.asked {
-		plan, err := engine.Explain(t.Context(), a.coll, a.query)
+		key := fmt.Sprint(a.coll, a.query, a.query.After, a.counts)
+		if explained[key] {
+			continue
+		}
+		explained[key] = true
+		plan, err := r.Explain(t.Context(), a.coll, a.query)
 		if err != nil {
 			t.Errorf("explain %s: %v", a.method, err)
 		}
@@ -362,8 +358,8 @@ func TestASlugIsTakenOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := put("ten_b")
-	ours, _ := err.(*platform.Error)
-	if ours == nil || ours.Code != platform.Conflict || ours.Field != "slug" {
+	ours, ok := errors.AsType[*platform.Error](err)
+	if !ok || ours.Code != platform.Conflict || ours.Field != "slug" {
 		t.Errorf("the slug again: got %v, want a conflict on slug", err)
 	}
 	if n, err := s.CountAuditEventsOf(ctx, ""); n != 1 || err != nil {
@@ -431,7 +427,7 @@ func TestPutTenantRaisesWhatIsWantedOutside(t *testing.T) {
 func TestPruneForgetsWhatIsOld(t *testing.T) {
 	t.Parallel()
 	s, ctx := storetest.New(t), t.Context()
-	// 501 events: more than are forgotten at once.
+	// 502 events: more than are forgotten at once.
 	for range 2 {
 		change(t, s, func(w platform.Writer) error {
 			doc := platform.NewProvisioning(platform.NewID(platform.KindTenant), "ten_a", platform.Integrations(), start.Add(-8*24*time.Hour))

@@ -40,6 +40,11 @@ func (c *conn) prepare(synchronous string) error {
 	if err := c.db.BusyTimeout(0); err != nil {
 		return err
 	}
+	// A plan follows from the statement alone. Otherwise many a statement would be
+	// planned anew whenever its values are others.
+	if _, err := c.db.Config(sqlite3.DBCONFIG_ENABLE_QPSG, true); err != nil {
+		return err
+	}
 	if err := c.db.CreateFunction("words", -1, sqlite3.DETERMINISTIC|sqlite3.INNOCUOUS, wordsFunction); err != nil {
 		return err
 	}

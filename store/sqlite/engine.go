@@ -49,6 +49,7 @@ type Engine struct {
 	beats   *conn
 	readers chan *conn
 	watch   *watch
+	witness *Witness
 
 	// life ends when the engine is closed.
 	life    context.Context
@@ -120,6 +121,7 @@ func open(ctx context.Context, path string, o Options) (*Engine, error) {
 		watch:   &watch{conn: conns[0], clock: o.Clock, news: make(chan struct{})},
 		beats:   conns[1],
 		readers: make(chan *conn, reading),
+		witness: &Witness{folder: path + ".sessions", held: map[platform.ID]*os.File{}},
 		life:    life,
 	}
 	e.writer = &writer{conn: conns[2], clock: o.Clock, committed: e.watch.wake}

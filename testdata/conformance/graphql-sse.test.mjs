@@ -44,11 +44,14 @@ test("a subscription that is aborted is over, and the client goes on", async (t)
   assert.equal((await all(client, { query: "{ __typename }" })).length, 1);
 });
 
-test("errors are results", async (t) => {
+test("errors are results, with data only where something was run", async (t) => {
   const client = streamClient(t);
   const [wrong] = await all(client, { query: "{ nothing }" });
   assert.equal(wrong.errors[0].extensions.code, "GRAPHQL_VALIDATION_FAILED");
   assert.ok(!("data" in wrong));
+  const [refused] = await all(streamClient(t, { headers: bearer("member") }), { query: feed });
+  assert.equal(refused.errors[0].extensions.code, "FORBIDDEN");
+  assert.ok(!("data" in refused));
   const [missing] = await all(client, { query: nobody });
   assert.deepEqual(missing.data, { node: null });
   assert.equal(missing.errors[0].extensions.code, "NOT_FOUND");

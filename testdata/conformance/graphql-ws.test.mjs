@@ -1,9 +1,9 @@
 // The client graphql-ws, and the protocol by hand where the client keeps to it.
 import assert from "node:assert/strict";
-import { on, once } from "node:events";
+import { once } from "node:events";
 import { test } from "node:test";
 import WebSocket from "ws";
-import { bearer, createTenant, feed, Feed, nobody, socketClient, socketUrl } from "./world.mjs";
+import { bearer, createTenant, feed, Feed, make, nobody, socketClient, soon, socketUrl } from "./world.mjs";
 
 const typename = { query: "{ __typename }" };
 
@@ -85,10 +85,14 @@ test("an id is free as soon as its operation ends, by either side", async (t) =>
   }
 });
 
-test("errors of a document end its operation, and errors of a field come with their data", async (t) => {
+test("errors of a request end its operation, and errors of a field come with their data", async (t) => {
   const client = socketClient(t);
   await assert.rejects(all(client, { query: "{ nothing }" }), ([err]) => {
     assert.equal(err.extensions.code, "GRAPHQL_VALIDATION_FAILED");
+    return true;
+  });
+  await assert.rejects(all(socketClient(t, { connectionParams: bearer("member") }), { query: feed }), ([err]) => {
+    assert.equal(err.extensions.code, "FORBIDDEN");
     return true;
   });
   const [{ data, errors }] = await all(client, { query: nobody });
@@ -96,48 +100,66 @@ test("errors of a document end its operation, and errors of a field come with th
   assert.equal(errors[0].extensions.code, "NOT_FOUND");
 });
 
-// Conversations by hand: what is sent, and what comes back, to the close.
+// By hand: what is sent, and what comes back, to the close.
 const init = { type: "connection_init", payload: bearer("operator") };
+const ack = { type: "connection_ack" };
 const subscribe = { id: "1", type: "subscribe", payload: typename };
 const forever = { id: "1", type: "subscribe", payload: { query: feed } };
+const garbage = "{";
+
+async function open(t) {
+  const socket = new WebSocket(socketUrl, "graphql-transport-ws");
+  t.after(() => socket.close());
+  const got = [];
+  socket.on("message", (data) => got.push(JSON.parse(data)));
+  await once(socket, "open");
+  return {
+    socket,
+    got,
+    send: (...frames) => frames.forEach((f) => socket.send(f === garbage ? f : JSON.stringify(f))),
+    async until(type) {
+      while (!got.some((message) => message.type === type)) {
+        await once(socket, "message");
+      }
+    },
+  };
+}
+
 for (const [name, frames, want] of [
-  ["ping before and after the init", [{ type: "ping" }, init, { type: "ping", payload: { at: 1 } }, "end"], [{ type: "pong" }, { type: "connection_ack" }, { type: "pong", payload: { at: 1 } }, 4400]],
+  [
+    "ping, before the init too",
+    [{ type: "ping" }, init, { type: "ping", payload: { at: 1 } }, garbage],
+    [{ type: "pong" }, ack, { type: "pong", payload: { at: 1 } }, 4400],
+  ],
+  ["a pong that nobody asked for", [{ type: "pong" }, init, garbage], [ack, 4400]],
+  ["complete what is not there", [init, { id: "2", type: "complete" }, garbage], [ack, 4400]],
   ["operate before the init", [subscribe], [4401]],
-  ["a second init", [init, init], [{ type: "connection_ack" }, 4429]],
-  ["an id twice", [init, forever, subscribe], [{ type: "connection_ack" }, 4409]],
-  ["a pong that nobody asked for", [{ type: "pong" }, init, "end"], [{ type: "connection_ack" }, 4400]],
-  ["complete what is not there", [init, { id: "2", type: "complete" }, "end"], [{ type: "connection_ack" }, 4400]],
-  ["no JSON", ["{"], [4400]],
+  ["a second init", [init, init], [ack, 4429]],
+  ["an id twice", [init, forever, subscribe], [ack, 4409]],
+  ["no JSON", [garbage], [4400]],
   ["no type of message", [{ type: "start", id: "1" }], [4400]],
 ]) {
-  test(`by hand: ${name}`, async () => {
-    const got = [];
-    const socket = new WebSocket(socketUrl, "graphql-transport-ws");
-    socket.on("message", (data) => got.push(JSON.parse(data)));
-    await once(socket, "open");
-    for (const frame of frames) {
-      socket.send(typeof frame === "string" ? frame : JSON.stringify(frame));
-    }
+  test(`by hand: ${name}`, async (t) => {
+    const { socket, got, send } = await open(t);
+    send(...frames);
     const [code] = await once(socket, "close");
-    assert.deepEqual([...got, code], want);
+    assert.deepEqual([...got.filter(({ type }) => type !== "next"), code], want);
   });
 }
 
 test("by hand: an operation that the client completes says nothing more", async (t) => {
-  const got = [];
-  const socket = new WebSocket(socketUrl, "graphql-transport-ws");
-  t.after(() => socket.close());
-  await once(socket, "open");
-  for (const frame of [init, forever, { id: "1", type: "complete" }, { ...subscribe, id: "2" }]) {
-    socket.send(JSON.stringify(frame));
+  const { got, send, until } = await open(t);
+  send(init, forever);
+  for (let i = 1; got.length < 2; i++) {
+    await make(`hand-${i}`);
+    await soon();
   }
-  for await (const [data] of on(socket, "message")) {
-    got.push(JSON.parse(data));
-    if (got.at(-1).type === "complete") {
-      break;
-    }
-  }
-  assert.deepEqual(got.map(({ id, type }) => [id, type]), [[undefined, "connection_ack"], ["2", "next"], ["2", "complete"]]);
+  send({ id: "1", type: "complete" }, { type: "ping" });
+  await until("pong");
+  const before = got.length;
+  await make("hand-last");
+  await soon();
+  assert.deepEqual(got.slice(before), []);
 });
 
 for (const protocol of [[], ["graphql-ws"], ["soap"]]) {
@@ -145,7 +167,7 @@ for (const protocol of [[], ["graphql-ws"], ["soap"]]) {
     const socket = new WebSocket(socketUrl, protocol);
     const [, answer] = await once(socket, "unexpected-response");
     assert.equal(answer.statusCode, 400);
-    socket.on("error", () => {});
+    socket.on("error", () => {}); // of what is ended before it began
     socket.terminate();
   });
 }

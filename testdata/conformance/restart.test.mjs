@@ -11,7 +11,10 @@ for (const [name, subscribe] of [
   ],
   [
     "graphql-sse",
-    (t, request, sink) => createClient({ url, headers: bearer("operator"), retryAttempts: 50, retry: soon }).subscribe(request, sink),
+    (t, request, sink) => {
+      const client = createClient({ url, headers: bearer("operator"), retryAttempts: 50, retry: soon });
+      return client.subscribe(request, sink);
+    },
   ],
 ]) {
   test(`${name} comes again, and misses and doubles nothing`, async (t) => {
