@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -28,15 +29,17 @@ var _ = flag.Bool("update", false, "write down the answers of the scripts in tes
 //	operator olga
 //	staff paul of nordic OWNER
 //	member anna of acme ADMIN
-//	stranger sam
+//	stranger sam [group]
+//	unverified tom
 func (s *scene) seed(lines string) {
 	s.t.Helper()
 	now := platform.At(s.clock.Now())
 	seed := platform.Seed{}
 	person := func(name, application string, groups ...string) *platform.User {
-		s.apps[name] = application
+		s.apps[name] = cmp.Or(application, authentik.Portal)
 		if err := s.identity.AddPerson(authentik.Person{
 			Username: name, Name: strings.ToUpper(name[:1]) + name[1:], Email: name + "@dezky.test", UUID: "uuid-of-" + name, Groups: groups,
+			EmailUnverified: application == "",
 		}); err != nil {
 			s.t.Fatal(err)
 		}
@@ -83,6 +86,8 @@ func (s *scene) seed(lines string) {
 				Document: platform.Document{ID: platform.ID("mem_" + name + "_" + words[3])}, TenantID: platform.ID("ten_" + words[3]),
 				UserID: users[name].ID, Role: role, State: platform.MemberStateActive, Source: platform.MemberSourceMutation, JoinedAt: now,
 			})
+		case "unverified":
+			person(name, "")
 		case "stranger":
 			person(name, authentik.Portal, words[2:3]...)
 		default:

@@ -60,6 +60,11 @@ func (p *Platform) Admit(ctx context.Context, rule Rule, on Target, mutating boo
 	if err != nil {
 		return err
 	}
+	if role := p.roleIn(a, t); role == RoleTenantAdmin || role == RoleMember {
+		if err := t.Policy.allows(a, p.now()); err != nil {
+			return err
+		}
+	}
 	return p.admitTo(rule, a, t, mutating)
 }
 
@@ -199,8 +204,11 @@ func (p *Platform) seesUser(a *Actor, u *User) error {
 	if a.operator(p.operatorAudience) || a.User != nil && a.User.ID == u.ID {
 		return nil
 	}
-	return Errorf(NotFound, "There is no user %s.", u.ID)
+	return NoUser(u.ID)
 }
+
+// NoUser is the answer for a person who is not there, or not for the caller.
+func NoUser(id ID) error { return Errorf(NotFound, "There is no user %s.", shorten(id)) }
 
 func (p *Platform) seesEvent(ctx context.Context, e *AuditEvent) error {
 	if e.TenantID == "" {

@@ -263,6 +263,10 @@ func again[T any](ctx context.Context, p *Platform, id ID) (object T, err error)
 	switch any(object).(type) {
 	case *Tenant:
 		found, err = p.store.Tenant(ctx, id)
+	case *User:
+		found, err = p.store.User(ctx, id)
+	case *Member:
+		found, err = only(p.store.MembersByID(ctx, []ID{id}))(func(*Member) error { return nil })
 	case *ProvisioningStatus:
 		found, err = p.ProvisioningOf(ctx, id)
 	default:

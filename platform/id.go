@@ -18,6 +18,7 @@ const (
 	KindPartner      Kind = "par"
 	KindUser         Kind = "usr"
 	KindMember       Kind = "mem"
+	KindPending      Kind = "pen"
 	KindSubscription Kind = "sub"
 	KindAuditEvent   Kind = "aud"
 	KindAttempt      Kind = "att"

@@ -64,6 +64,10 @@ type MemberReader interface {
 	MembersOf(ctx context.Context, tenant ID, page Page) (List[*Member], error)
 	// CountMembersOf counts the active members of tenants, as one read.
 	CountMembersOf(ctx context.Context, tenants []ID) (map[ID]int, error)
+	// Member is the member of this tenant with this ID, or NotFound.
+	Member(ctx context.Context, tenant, id ID) (*Member, error)
+	// CountAdminsOf counts the active administrators of a tenant.
+	CountAdminsOf(ctx context.Context, tenant ID) (int, error)
 }
 
 // MemberLister reads the members of many tenants, outside of transactions.

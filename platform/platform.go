@@ -65,6 +65,7 @@ type Reader interface {
 	MemberReader
 	PartnerReader
 	TenantReader
+	PendingReader
 	SubscriptionReader
 	AuditReader
 	ProvisioningReader
@@ -79,6 +80,7 @@ type Writer interface {
 	MemberWriter
 	PartnerWriter
 	TenantWriter
+	PendingWriter
 	SubscriptionWriter
 	ProvisioningWriter
 }

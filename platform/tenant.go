@@ -19,7 +19,9 @@ type Tenant struct {
 	Seats      int32  `json:"seats"`
 	Industry   string `json:"industry,omitempty"`
 	BrandColor string `json:"brandColor,omitempty"`
-	CreatedAt  Time   `json:"createdAt"`
+	// Policy is nil for a tenant that asks nothing.
+	Policy    *SecurityPolicy `json:"policy,omitempty"`
+	CreatedAt Time            `json:"createdAt"`
 }
 
 // IsNode makes a tenant a Node of the graph.
@@ -113,13 +115,15 @@ type TenantPayload = Payload[*Tenant]
 
 // CreateTenantInput says what a new tenant is.
 type CreateTenantInput struct {
-	Slug           string
-	Name           string
-	PartnerID      *ID
-	Plan           *Plan
-	Seats          *int32
-	Industry       *string
-	BrandColor     *string
+	Slug       string
+	Name       string
+	PartnerID  *ID
+	Plan       *Plan
+	Seats      *int32
+	Industry   *string
+	BrandColor *string
+	// AdminEmail names the first administrator: whoever first signs in with it.
+	AdminEmail     *string
 	IdempotencyKey *string `json:"-"`
 }
 
@@ -172,6 +176,17 @@ func (p *Platform) CreateTenant(ctx context.Context, in CreateTenantInput) (*Ten
 	if err := t.set(&in.Name, in.Plan, in.Seats, in.Industry, in.BrandColor); err != nil {
 		return nil, err
 	}
+	var admin *PendingMember
+	if in.AdminEmail != nil {
+		email, err := cleanEmail("adminEmail", *in.AdminEmail)
+		if err != nil {
+			return nil, err
+		}
+		admin = &PendingMember{
+			Document: Document{ID: p.newID(KindPending)}, TenantID: t.ID, Email: email, Role: MemberRoleAdmin,
+			State: PendingStateOpen, Expires: p.now().Add(pendingFor),
+		}
+	}
 	err := p.change(ctx, ActionTenantCreated, t.ID, t.ID, func(w Writer) error {
 		if t.PartnerID != "" {
 			partner, err := w.Partner(ctx, t.PartnerID)
@@ -182,7 +197,10 @@ func (p *Platform) CreateTenant(ctx context.Context, in CreateTenantInput) (*Ten
 				return Errorf(Conflict, "A terminated partner takes no new customers.").On("partnerId")
 			}
 		}
-		return w.PutTenant(ctx, t)
+		if err := w.PutTenant(ctx, t); err != nil || admin == nil {
+			return err
+		}
+		return w.PutPending(ctx, admin)
 	})
 	return t, err
 }
@@ -283,6 +301,14 @@ func (p *Platform) Tenants(ctx context.Context, in TenantsInput) (*TenantConnect
 	return NewConnection(q.Page, list, func(ctx context.Context) (int, error) {
 		return p.store.CountTenants(ctx, scope, q)
 	}), nil
+}
+
+// SecurityPolicy is what the tenant asks of its members.
+func (t *Tenant) SecurityPolicy() *SecurityPolicy {
+	if t.Policy == nil {
+		return &SecurityPolicy{MfaMode: MfaModeOptional}
+	}
+	return t.Policy
 }
 
 // changeable refuses to change a tenant that is on its way out.

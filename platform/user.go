@@ -17,6 +17,8 @@ type User struct {
 	// PlatformAdmin is half of what makes an operator; the token's audience is
 	// the other half (A-1).
 	PlatformAdmin bool `json:"platformAdmin"`
+	// AdminBy says where that comes from, or that it was taken away.
+	AdminBy AdminSource `json:"adminBy,omitempty"`
 	// PartnerID makes the person staff of a partner; "" otherwise.
 	PartnerID   ID          `json:"partnerId,omitempty"`
 	PartnerRole PartnerRole `json:"partnerRole,omitempty"`
@@ -26,8 +28,25 @@ type User struct {
 // IsNode makes a user a Node of the graph.
 func (*User) IsNode() {}
 
+// AdminSource says who made a platform administrator, or unmade one: what a
+// token gave, a token without the group takes away; what a mutation gave or
+// took, no token changes (A-3).
+type AdminSource string
+
+// The sources.
+const (
+	AdminSourceToken   AdminSource = "TOKEN"
+	AdminSourceGranted AdminSource = "GRANTED"
+	AdminSourceRevoked AdminSource = "REVOKED"
+)
+
 // What audit says of users.
-const ActionUserSynced Action = "USER_SYNCED"
+const (
+	ActionUserSynced           Action = "USER_SYNCED"
+	ActionUserUpdated          Action = "USER_UPDATED"
+	ActionPlatformAdminGranted Action = "PLATFORM_ADMIN_GRANTED"
+	ActionPlatformAdminRevoked Action = "PLATFORM_ADMIN_REVOKED"
+)
 
 // Groups of the identity provider that make a platform administrator (A-3).
 var platformAdminGroups = [...]string{"dezky-platform-admins", "authentik Admins"}
@@ -38,6 +57,13 @@ type UserReader interface {
 	UserBySubject(ctx context.Context, subject string) (*User, error)
 	// UsersByID are those of the people who exist, in no order.
 	UsersByID(ctx context.Context, ids []ID) ([]*User, error)
+	// User is the person with this ID, or NotFound.
+	User(ctx context.Context, id ID) (*User, error)
+	// Users is a page of everybody, by address; search finds people by the
+	// beginnings of words in name and address.
+	Users(ctx context.Context, search string, page Page) (List[*User], error)
+	// CountUsers counts them.
+	CountUsers(ctx context.Context, search string) (int, error)
 }
 
 // UserWriter changes people.
@@ -91,7 +117,11 @@ func (p *Platform) Me(ctx context.Context) (*Me, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !p.inStep(a, tenants) {
+	waiting, err := p.pendingsOf(ctx, p.store, a.Identity)
+	if err != nil {
+		return nil, err
+	}
+	if len(waiting) > 0 || !p.inStep(a, tenants) {
 		if err := p.syncUser(ctx, a, tenants); err != nil {
 			return nil, err
 		}
@@ -149,6 +179,14 @@ func (p *Platform) syncUser(ctx context.Context, a *Actor, tenants []*Tenant) er
 		if err != nil {
 			return err
 		}
+		waiting, err := p.pendingsOf(ctx, w, a.Identity)
+		if err != nil {
+			return err
+		}
+		if held, err = p.takeUp(ctx, w, u, held, waiting); err != nil {
+			return err
+		}
+		changed = changed || len(waiting) > 0
 		for _, m := range syncMemberships(u, held, tenants, func() ID { return p.newID(KindMember) }, now) {
 			if err := w.PutMember(ctx, m); err != nil {
 				return err
@@ -176,9 +214,16 @@ func (u *User) sync(is Identity) bool {
 	if is.Name != "" {
 		u.Name = is.Name
 	}
-	u.PlatformAdmin = slices.ContainsFunc(is.Groups, func(g string) bool {
+	named := slices.ContainsFunc(is.Groups, func(g string) bool {
 		return slices.Contains(platformAdminGroups[:], g)
 	})
+	switch {
+	case u.AdminBy == AdminSourceGranted || u.AdminBy == AdminSourceRevoked:
+	case named:
+		u.PlatformAdmin, u.AdminBy = true, AdminSourceToken
+	default:
+		u.PlatformAdmin, u.AdminBy = false, ""
+	}
 	return *u != old
 }
 
@@ -201,5 +246,13 @@ func (m *Me) PartnerRole() *PartnerRole {
 	if m.Partner == nil {
 		return nil
 	}
-	return &m.User.PartnerRole
+	return m.User.StaffRole()
+}
+
+// StaffRole is what the person may do for their partner; nil without one.
+func (u *User) StaffRole() *PartnerRole {
+	if u.PartnerRole == "" {
+		return nil
+	}
+	return &u.PartnerRole
 }

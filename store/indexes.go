@@ -7,6 +7,7 @@ const (
 	events        = "events"
 	members       = "members"
 	partners      = "partners"
+	pendings      = "pendings"
 	provisioning  = "provisioning"
 	sessions      = "sessions"
 	subscriptions = "subscriptions"
@@ -30,6 +31,7 @@ func Collections() []Collection {
 			{Name: "tenant", Fields: []string{"tenantId", "joinedAt"}},
 			{Name: "state", Fields: []string{"tenantId", "state"}},
 		}},
+		{Name: pendings, Indexes: []Index{{Name: "email", Fields: []string{"email", "state"}}}},
 		{Name: partners, Indexes: []Index{{Name: "slug", Fields: []string{"slug"}, Unique: true}}},
 		{Name: provisioning, Indexes: []Index{
 			// Owner first, or the work of others fills the page of what is due.
@@ -49,6 +51,10 @@ func Collections() []Collection {
 			{Name: "partnerNewest", Fields: []string{"partnerId", "createdAt"}},
 			{Name: "words", Fields: []string{"name", "slug"}, Words: true, Scope: "partnerId"},
 		}},
-		{Name: users, Indexes: []Index{{Name: "subject", Fields: []string{"subject"}, Unique: true}}},
+		{Name: users, Indexes: []Index{
+			{Name: "subject", Fields: []string{"subject"}, Unique: true},
+			{Name: "email", Fields: []string{"email"}},
+			{Name: "words", Fields: []string{"name", "email"}, Words: true},
+		}},
 	}
 }

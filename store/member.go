@@ -35,6 +35,19 @@ func (r reader) CountMembersOf(ctx context.Context, ids []platform.ID) (map[plat
 	return countBy(ctx, r, members, "tenantId", in("tenantId", ids...), eq("state", string(platform.MemberStateActive)))
 }
 
+func (r reader) Member(ctx context.Context, tenant, id platform.ID) (*platform.Member, error) {
+	m, err := oneByID[platform.Member](ctx, r, members, id, platform.NoMember(id))
+	if err == nil && m.TenantID != tenant {
+		return nil, platform.NoMember(id)
+	}
+	return m, err
+}
+
+func (r reader) CountAdminsOf(ctx context.Context, tenant platform.ID) (int, error) {
+	return count(ctx, r, members, eq("tenantId", string(tenant)), eq("state", string(platform.MemberStateActive)),
+		eq("role", string(platform.MemberRoleAdmin)))
+}
+
 func (w *writer) PutMember(ctx context.Context, m *platform.Member) error {
 	_, err := put[platform.Member](ctx, w, members, m)
 	return err

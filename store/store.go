@@ -204,6 +204,15 @@ func countBy(ctx context.Context, r reader, coll, by string, where ...Condition)
 	return out, err
 }
 
+// searched are the conditions of a search. It is not ok when nothing can be
+// found: no text has a word without letters and digits.
+func searched(text string) (words []Condition, ok bool) {
+	for _, word := range Words(text) {
+		words = append(words, compare("words", Word, word))
+	}
+	return words, text == "" || len(words) > 0
+}
+
 func eq(field string, value any) Condition { return Condition{field, Eq, []any{value}} }
 
 func in[V ~string](field string, values ...V) Condition { return Condition{field, In, anys(values)} }

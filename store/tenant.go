@@ -43,13 +43,11 @@ func scoped(scope platform.TenantScope, q platform.TenantQuery) [][]Condition {
 	if q.Status != "" {
 		asked = append(asked, eq("status", string(q.Status)))
 	}
-	words := Words(q.Search)
-	if q.Search != "" && len(words) == 0 {
-		return nil // no name has a word without letters and digits
+	words, ok := searched(q.Search)
+	if !ok {
+		return nil
 	}
-	for _, word := range words {
-		asked = append(asked, compare("words", Word, word))
-	}
+	asked = append(asked, words...)
 	if scope.All {
 		return [][]Condition{asked}
 	}

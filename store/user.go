@@ -15,6 +15,30 @@ func (r reader) UsersByID(ctx context.Context, ids []platform.ID) ([]*platform.U
 	return byID[platform.User](ctx, r, users, ids)
 }
 
+func (r reader) User(ctx context.Context, id platform.ID) (*platform.User, error) {
+	return oneByID[platform.User](ctx, r, users, id, platform.NoUser(id))
+}
+
+func usersByEmail() order[platform.User] {
+	return order[platform.User]{list: "users", sort: "email", value: func(u *platform.User) string { return u.Email }}
+}
+
+func (r reader) Users(ctx context.Context, search string, page platform.Page) (platform.List[*platform.User], error) {
+	words, ok := searched(search)
+	if !ok {
+		return platform.List[*platform.User]{}, nil
+	}
+	return findPage(ctx, r, users, usersByEmail(), page, words...)
+}
+
+func (r reader) CountUsers(ctx context.Context, search string) (int, error) {
+	words, ok := searched(search)
+	if !ok {
+		return 0, nil
+	}
+	return count(ctx, r, users, words...)
+}
+
 func (w *writer) PutUser(ctx context.Context, u *platform.User) error {
 	_, err := put[platform.User](ctx, w, users, u)
 	return err

@@ -240,6 +240,21 @@ func (ec *executionContext) _Partner(ctx context.Context, sel ast.SelectionSet, 
 
 // region    ***************************** type.gotpl *****************************
 
+func (ec *executionContext) unmarshalNPartnerRole2githubᚗcomᚋdezkyᚋplatformᚋplatformᚐPartnerRole(ctx context.Context, v any) (platform.PartnerRole, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := platform.PartnerRole(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNPartnerRole2githubᚗcomᚋdezkyᚋplatformᚋplatformᚐPartnerRole(ctx context.Context, sel ast.SelectionSet, v platform.PartnerRole) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "PartnerRole!")
+	}
+	return res
+}
+
 func (ec *executionContext) unmarshalNPartnerStatus2githubᚗcomᚋdezkyᚋplatformᚋplatformᚐPartnerStatus(ctx context.Context, v any) (platform.PartnerStatus, error) {
 	tmp, err := graphql.UnmarshalString(v)
 	res := platform.PartnerStatus(tmp)

@@ -66,10 +66,17 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
 			graphql.NewInputUnmarshaler("CreateTenantInput", ec.unmarshalInputCreateTenantInput),
+			graphql.NewInputUnmarshaler("GrantPlatformAdminInput", ec.unmarshalInputGrantPlatformAdminInput),
 			graphql.NewInputUnmarshaler("ReconcileTenantInput", ec.unmarshalInputReconcileTenantInput),
+			graphql.NewInputUnmarshaler("RemoveMemberInput", ec.unmarshalInputRemoveMemberInput),
+			graphql.NewInputUnmarshaler("RestoreMemberInput", ec.unmarshalInputRestoreMemberInput),
 			graphql.NewInputUnmarshaler("RetryOperationInput", ec.unmarshalInputRetryOperationInput),
+			graphql.NewInputUnmarshaler("RevokePlatformAdminInput", ec.unmarshalInputRevokePlatformAdminInput),
+			graphql.NewInputUnmarshaler("SetSecurityPolicyInput", ec.unmarshalInputSetSecurityPolicyInput),
 			graphql.NewInputUnmarshaler("TenantFilter", ec.unmarshalInputTenantFilter),
+			graphql.NewInputUnmarshaler("UpdateMemberInput", ec.unmarshalInputUpdateMemberInput),
 			graphql.NewInputUnmarshaler("UpdateTenantInput", ec.unmarshalInputUpdateTenantInput),
+			graphql.NewInputUnmarshaler("UpdateUserInput", ec.unmarshalInputUpdateUserInput),
 		)
 	}
 	first := true
@@ -241,7 +248,16 @@ type AuditEventEdge {
   node: AuditEvent!
 }
 `, BuiltIn: false},
-	{Name: "../../schema/member.graphql", Input: `"A person in a tenant."
+	{Name: "../../schema/member.graphql", Input: `extend type Mutation {
+  "Changes a member's role. Nobody changes their own, and one active administrator stays."
+  updateMember(input: UpdateMemberInput!): MemberPayload @tenantAdmin
+  "Takes a membership away, whatever groups say, until it is restored."
+  removeMember(input: RemoveMemberInput!): MemberPayload @tenantAdmin
+  "Makes somebody who was removed a member again."
+  restoreMember(input: RestoreMemberInput!): MemberPayload @tenantAdmin
+}
+
+"A person in a tenant."
 type Member implements Node {
   id: ID!
   tenant: Tenant @goField(forceResolver: true)
@@ -285,6 +301,43 @@ type MemberEdge {
   cursor: Cursor!
   node: Member!
 }
+
+"The answer of mutations about a member: the member, or what to mend."
+type MemberPayload {
+  member: Member @goField(name: "Object")
+  userErrors: [UserError!]!
+}
+
+input UpdateMemberInput {
+  tenantId: ID!
+  memberId: ID!
+  role: MemberRole
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+input RemoveMemberInput {
+  tenantId: ID!
+  memberId: ID!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+input RestoreMemberInput {
+  tenantId: ID!
+  memberId: ID!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+extend enum Action {
+  "A member's role was changed."
+  MEMBER_UPDATED
+  "A membership was taken away."
+  MEMBER_REMOVED
+  "A membership was given back."
+  MEMBER_RESTORED
+}
 `, BuiltIn: false},
 	{Name: "../../schema/partner.graphql", Input: `"A reseller. Its tenants are its customers."
 type Partner implements Node {
@@ -313,6 +366,63 @@ enum PartnerRole {
   ADMIN
   "Read."
   SUPPORT
+}
+`, BuiltIn: false},
+	{Name: "../../schema/policy.graphql", Input: `extend type Mutation {
+  "Replaces what a tenant asks of its members. It counts from the next request on."
+  setSecurityPolicy(input: SetSecurityPolicyInput!): TenantPayload @tenantAdmin
+}
+
+"What a tenant asks of its members. Each item says whether it is enforced."
+type SecurityPolicy {
+  mfaMode: MfaMode!
+  mfaModeEnforcement: Enforcement!
+  "How old a sign-in may be, in minutes; 0 is any age."
+  sessionMinutes: Int!
+  sessionMinutesEnforcement: Enforcement!
+  "How long a session may rest, in minutes; 0 is for ever."
+  idleMinutes: Int!
+  idleMinutesEnforcement: Enforcement!
+  "The networks that members may come from; none is all."
+  ipAllowlist: [String!]!
+  ipAllowlistEnforcement: Enforcement!
+  "The countries that members may come from; none is all."
+  allowedCountries: [String!]!
+  allowedCountriesEnforcement: Enforcement!
+}
+
+"Whether members need a second factor."
+enum MfaMode {
+  "They may do without."
+  OPTIONAL
+  "They need one."
+  REQUIRED
+}
+
+"What becomes of an item of a policy."
+enum Enforcement {
+  "This API lets nobody in against it."
+  ENFORCED
+  "It is kept, and nothing here enforces it."
+  STORED_ONLY
+}
+
+input SetSecurityPolicyInput {
+  tenantId: ID!
+  mfaMode: MfaMode!
+  sessionMinutes: Int! = 0
+  idleMinutes: Int! = 0
+  "Networks like 192.0.2.0/24, or single addresses."
+  ipAllowlist: [String!]! = []
+  "Two letters each, as in ISO 3166."
+  allowedCountries: [String!]! = []
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+extend enum Action {
+  "What a tenant asks of its members was replaced."
+  SECURITY_POLICY_SET
 }
 `, BuiltIn: false},
 	{Name: "../../schema/provisioning.graphql", Input: `extend type Query {
@@ -601,6 +711,8 @@ type Tenant implements Node {
     "The end of the page before."
     after: Cursor
   ): MemberConnection @tenantMember @goField(forceResolver: true)
+  "What the tenant asks of its members."
+  securityPolicy: SecurityPolicy @tenantAdmin
   "What the outside systems have of the tenant."
   provisioning: ProvisioningStatus @tenantAdmin @goField(forceResolver: true)
   "Who changed what, newest first."
@@ -670,6 +782,8 @@ input CreateTenantInput {
   seats: Int
   industry: String
   brandColor: String
+  "Who first signs in with this address, vouched for by the identity provider, becomes the tenant's administrator."
+  adminEmail: String
   "The same key and input a second time make nothing new."
   idempotencyKey: String
 }
@@ -709,12 +823,79 @@ extend enum Action {
   whoami: Whoami @authenticated
 }
 
+extend type Query {
+  "A person, by ID."
+  user(id: ID!): User @operator
+  "Everybody, by address."
+  users(
+    "How many, 1 to 100."
+    first: Int = 20
+    "The end of the page before."
+    after: Cursor
+    "Beginnings of words of the name or the address."
+    search: String
+  ): UserConnection @operator
+}
+
+extend type Mutation {
+  "Changes what one of a partner's staff may do for it."
+  updateUser(input: UpdateUserInput!): UserPayload @operator
+  "Makes a platform administrator, whatever groups say."
+  grantPlatformAdmin(input: GrantPlatformAdminInput!): UserPayload @operator
+  "Takes it away, and keeps it away whatever groups say, until it is granted again."
+  revokePlatformAdmin(input: RevokePlatformAdminInput!): UserPayload @operator
+}
+
 "A person who has signed in at least once."
 type User implements Node {
   id: ID!
   email: String!
   name: String!
   createdAt: Time!
+  "Half of what makes an operator; the token's audience is the other half."
+  platformAdmin: Boolean @operator
+  "What the person may do for their partner; null for everyone else."
+  partnerRole: PartnerRole @operator @goField(name: "StaffRole")
+}
+
+"A page of people."
+type UserConnection {
+  edges: [UserEdge!]!
+  nodes: [User!]!
+  pageInfo: PageInfo!
+  "How many there are in all."
+  totalCount: Int!
+}
+
+"A person in a list."
+type UserEdge {
+  cursor: Cursor!
+  node: User!
+}
+
+"The answer of mutations about a person: the person, or what to mend."
+type UserPayload {
+  user: User @goField(name: "Object")
+  userErrors: [UserError!]!
+}
+
+input UpdateUserInput {
+  userId: ID!
+  partnerRole: PartnerRole!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+input GrantPlatformAdminInput {
+  userId: ID!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+input RevokePlatformAdminInput {
+  userId: ID!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
 }
 
 "Who calls."
@@ -746,6 +927,12 @@ type Whoami {
 extend enum Action {
   "A person was stored or brought in step with their token."
   USER_SYNCED
+  "What one of a partner's staff may do was changed."
+  USER_UPDATED
+  "A person became a platform administrator."
+  PLATFORM_ADMIN_GRANTED
+  "A person is no platform administrator any more."
+  PLATFORM_ADMIN_REVOKED
 }
 `, BuiltIn: false},
 }
@@ -927,6 +1114,16 @@ func (ec *executionContext) childFields_MemberEdge(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type MemberEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_MemberPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "member":
+		return ec.fieldContext_MemberPayload_member(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_MemberPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MemberPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "hasNextPage":
@@ -1019,6 +1216,32 @@ func (ec *executionContext) childFields_ProvisioningStep(ctx context.Context, fi
 	return nil, fmt.Errorf("no field named %q was found under type ProvisioningStep", field.Name)
 }
 
+func (ec *executionContext) childFields_SecurityPolicy(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "mfaMode":
+		return ec.fieldContext_SecurityPolicy_mfaMode(ctx, field)
+	case "mfaModeEnforcement":
+		return ec.fieldContext_SecurityPolicy_mfaModeEnforcement(ctx, field)
+	case "sessionMinutes":
+		return ec.fieldContext_SecurityPolicy_sessionMinutes(ctx, field)
+	case "sessionMinutesEnforcement":
+		return ec.fieldContext_SecurityPolicy_sessionMinutesEnforcement(ctx, field)
+	case "idleMinutes":
+		return ec.fieldContext_SecurityPolicy_idleMinutes(ctx, field)
+	case "idleMinutesEnforcement":
+		return ec.fieldContext_SecurityPolicy_idleMinutesEnforcement(ctx, field)
+	case "ipAllowlist":
+		return ec.fieldContext_SecurityPolicy_ipAllowlist(ctx, field)
+	case "ipAllowlistEnforcement":
+		return ec.fieldContext_SecurityPolicy_ipAllowlistEnforcement(ctx, field)
+	case "allowedCountries":
+		return ec.fieldContext_SecurityPolicy_allowedCountries(ctx, field)
+	case "allowedCountriesEnforcement":
+		return ec.fieldContext_SecurityPolicy_allowedCountriesEnforcement(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SecurityPolicy", field.Name)
+}
+
 func (ec *executionContext) childFields_Tenant(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -1047,6 +1270,8 @@ func (ec *executionContext) childFields_Tenant(ctx context.Context, field graphq
 		return ec.fieldContext_Tenant_membersCount(ctx, field)
 	case "members":
 		return ec.fieldContext_Tenant_members(ctx, field)
+	case "securityPolicy":
+		return ec.fieldContext_Tenant_securityPolicy(ctx, field)
 	case "provisioning":
 		return ec.fieldContext_Tenant_provisioning(ctx, field)
 	case "auditEvents":
@@ -1117,8 +1342,36 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_name(ctx, field)
 	case "createdAt":
 		return ec.fieldContext_User_createdAt(ctx, field)
+	case "platformAdmin":
+		return ec.fieldContext_User_platformAdmin(ctx, field)
+	case "partnerRole":
+		return ec.fieldContext_User_partnerRole(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
+}
+
+func (ec *executionContext) childFields_UserConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_UserConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_UserConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_UserConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_UserConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UserConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_UserEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_UserEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_UserEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UserEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_UserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1131,6 +1384,16 @@ func (ec *executionContext) childFields_UserError(ctx context.Context, field gra
 		return ec.fieldContext_UserError_message(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UserError", field.Name)
+}
+
+func (ec *executionContext) childFields_UserPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "user":
+		return ec.fieldContext_UserPayload_user(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_UserPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UserPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Whoami(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

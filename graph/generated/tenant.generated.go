@@ -21,6 +21,7 @@ type TenantResolver interface {
 	Subscription(ctx context.Context, obj *platform.Tenant) (*platform.TenantSubscription, error)
 	MembersCount(ctx context.Context, obj *platform.Tenant) (*int32, error)
 	Members(ctx context.Context, obj *platform.Tenant, first *int32, after *platform.Cursor) (*platform.Connection[*platform.Member], error)
+
 	Provisioning(ctx context.Context, obj *platform.Tenant) (*platform.ProvisioningStatus, error)
 	AuditEvents(ctx context.Context, obj *platform.Tenant, first *int32, after *platform.Cursor) (*platform.Connection[*platform.AuditEvent], error)
 }
@@ -467,6 +468,51 @@ func (ec *executionContext) fieldContext_Tenant_members(ctx context.Context, fie
 	return fc, nil
 }
 
+func (ec *executionContext) _Tenant_securityPolicy(ctx context.Context, field graphql.CollectedField, obj *platform.Tenant) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Tenant_securityPolicy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.SecurityPolicy(), nil
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.TenantAdmin == nil {
+					var zeroVal *platform.SecurityPolicy
+					return zeroVal, errors.New("directive tenantAdmin is not implemented")
+				}
+				return ec.Directives.TenantAdmin(ctx, obj, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *platform.SecurityPolicy) graphql.Marshaler {
+			return ec.marshalOSecurityPolicy2ᚖgithubᚗcomᚋdezkyᚋplatformᚋplatformᚐSecurityPolicy(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Tenant_securityPolicy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Tenant",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SecurityPolicy(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Tenant_provisioning(ctx context.Context, field graphql.CollectedField, obj *platform.Tenant) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -822,7 +868,7 @@ func (ec *executionContext) unmarshalInputCreateTenantInput(ctx context.Context,
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"slug", "name", "partnerId", "plan", "seats", "industry", "brandColor", "idempotencyKey"}
+	fieldsInOrder := [...]string{"slug", "name", "partnerId", "plan", "seats", "industry", "brandColor", "adminEmail", "idempotencyKey"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -878,6 +924,13 @@ func (ec *executionContext) unmarshalInputCreateTenantInput(ctx context.Context,
 				return it, err
 			}
 			it.BrandColor = data
+		case "adminEmail":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("adminEmail"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.AdminEmail = data
 		case "idempotencyKey":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
 			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
@@ -1165,6 +1218,11 @@ func (ec *executionContext) _Tenant(ctx context.Context, sel ast.SelectionSet, o
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Tenant_members(ctx, field, obj)
 				})
+		case "securityPolicy":
+			out.Values[i] = ec._Tenant_securityPolicy(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "provisioning":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, false,
