@@ -443,6 +443,7 @@ type watch struct {
 	lines    chan string
 	question string
 	played   *coverage
+	close    func()
 }
 
 func (s *scene) watch(who, question string) *watch {
@@ -466,7 +467,8 @@ func (s *scene) watch(who, question string) *watch {
 			}
 		}
 	})
-	s.t.Cleanup(func() { res.Body.Close(); group.Wait() })
+	w.close = func() { res.Body.Close(); group.Wait() }
+	s.t.Cleanup(w.close)
 	return w
 }
 
