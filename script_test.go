@@ -76,6 +76,8 @@ type scene struct {
 	audited     map[platform.ID]bool
 	played      *coverage
 	reads       *countedReads
+	database    string
+	tokens      []string // of everybody who asked
 	// paused keeps the reconciler from taking up what is due.
 	paused atomic.Bool
 }
@@ -112,21 +114,31 @@ func play(t *testing.T, file string, played *coverage) {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
+	return newSceneWith(t, "test-token", func(*Config, *seams) {})
+}
+
+// newSceneWith lets a test change what it needs. Secret is in every token that
+// the server has for the systems outside.
+func newSceneWith(t *testing.T, secret string, change func(*Config, *seams)) *scene {
+	t.Helper()
 	clock := clocktest.New(time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC))
 	s := &scene{
 		t: t, clock: clock, held: map[string]bool{}, apps: map[string]string{}, watches: map[string]*watch{},
 		audited: map[platform.ID]bool{},
 	}
-	config := s.outside()
+	config := s.outside(secret)
 	// Nobody dies of a clock that is moved by an hour.
 	intervals := provisioning.DefaultIntervals()
 	intervals.Stale, intervals.Dead = 10_000*time.Hour, 10_000*time.Hour
-	running, err := start(t.Context(), config, seams{
+	with := seams{
 		log: slog.New(slog.NewTextHandler(t.Output(), nil)), clock: clock, newID: counter(), intervals: intervals,
 		spread: func() float64 { return 0.5 },
 		engine: func(next store.Engine) store.Engine { s.reads = &countedReads{Engine: next}; return s.reads },
 		store:  func(next platform.Store) platform.Store { return pausable{next, &s.paused} },
-	})
+	}
+	change(&config, &with)
+	s.database = config.Database
+	running, err := start(t.Context(), config, with)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,11 +172,11 @@ func counter() func(platform.Kind) platform.ID {
 
 // outside hosts the outside systems in this process, where the script can hold
 // them and make them fail.
-func (s *scene) outside() Config {
+func (s *scene) outside(secret string) Config {
 	t := s.t
-	apiKey := platform.NewSecret("API_test-key-for-mail")
-	appToken := platform.NewSecret("test-token-for-files")
-	identity, err := authentik.New(authentik.Options{Clock: s.clock, Token: platform.NewSecret("test-token-for-identity")})
+	apiKey := platform.NewSecret("API_" + secret)
+	appToken := platform.NewSecret(secret + "-files")
+	identity, err := authentik.New(authentik.Options{Clock: s.clock, Token: platform.NewSecret(secret + "-identity")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,6 +367,7 @@ func (s *scene) request(who string, body []byte, accept string) *http.Request {
 			s.t.Fatalf("sign in as %s: %v", who, err)
 		}
 	}
+	s.tokens = append(s.tokens, token)
 	req.Header.Set("Authorization", "Bearer "+token)
 	return req
 }

@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 )
 
 // Actor is who acts: what the token says, and what the database says of them.
@@ -47,13 +48,26 @@ type actorKey struct{}
 
 // WithActor puts the actor into the context of everything that a request does.
 func WithActor(ctx context.Context, a *Actor) context.Context {
-	return context.WithValue(ctx, actorKey{}, a)
+	var held atomic.Pointer[Actor]
+	held.Store(a)
+	return context.WithValue(ctx, actorKey{}, &held)
 }
 
 // ActorOf is the actor of a request, or nil when there is no caller.
 func ActorOf(ctx context.Context) *Actor {
-	a, _ := ctx.Value(actorKey{}).(*Actor)
-	return a
+	held, ok := ctx.Value(actorKey{}).(*atomic.Pointer[Actor])
+	if !ok {
+		return nil
+	}
+	return held.Load()
+}
+
+// become lets the rest of a request see what its first sign-in made of the
+// caller.
+func become(ctx context.Context, a *Actor) {
+	if held, ok := ctx.Value(actorKey{}).(*atomic.Pointer[Actor]); ok {
+		held.Store(a)
+	}
 }
 
 // caller is the actor, or Unauthenticated.

@@ -128,6 +128,7 @@ func (p *Platform) Me(ctx context.Context) (*Me, error) {
 		if a, err = p.SignIn(ctx, a.Identity, a.From); err != nil {
 			return nil, err
 		}
+		become(ctx, a)
 	}
 	return &Me{User: a.User, Memberships: a.Memberships, Partner: a.Partner, IsOperator: a.operator(p.operatorAudience)}, nil
 }
