@@ -56,6 +56,12 @@ type Config struct {
 	// Playground serves GraphiQL at /playground (PLAYGROUND: on or off; default on
 	// in development, off in production).
 	Playground bool
+	// Proxies is how many proxies of ours stand before the server and add to
+	// X-Forwarded-For (TRUSTED_PROXIES; default 0: the header counts for nothing).
+	Proxies int
+	// Origins are the web origins whose pages may call (ALLOWED_ORIGINS, separated
+	// by commas; default none but our own host's).
+	Origins []string
 	// ExtraCAs is a file of PEM certificates that are trusted beside the machine's
 	// (EXTRA_CA_CERTS).
 	ExtraCAs string
@@ -81,11 +87,13 @@ func FromEnv(lookup func(string) (string, bool)) (Config, error) {
 	e := env{lookup: lookup}
 	c := Config{
 		Production: e.oneOf("ENVIRONMENT", "development", "production") == "production",
-		Port:       e.port("PORT", 3001),
+		Port:       e.number("PORT", 3001, 65535),
 		Database:   e.database("DATABASE_URL", "sqlite://./data/dezky.db"),
 		Issuers:    e.list("AUTHENTIK_ISSUERS", ""),
 		Audience:   e.list("AUTHENTIK_AUDIENCE", "dezky-portal,dezky-operator"),
 		ExtraCAs:   e.file("EXTRA_CA_CERTS"),
+		Proxies:    e.number("TRUSTED_PROXIES", 0, 10),
+		Origins:    e.list("ALLOWED_ORIGINS", ""),
 	}
 	c.Authentik = e.outside("AUTHENTIK", c.Production)
 	c.Stalwart = e.outside("STALWART", c.Production)
@@ -110,6 +118,12 @@ func FromEnv(lookup func(string) (string, bool)) (Config, error) {
 	}
 	if len(c.Issuers) == 0 && (c.Production || !c.Authentik.StandIn()) {
 		e.wrong("AUTHENTIK_ISSUERS", "must name who signs tokens")
+	}
+	for _, origin := range c.Origins {
+		if u, err := url.Parse(origin); err != nil || !isAddress(origin) || origin != u.Scheme+"://"+u.Host {
+			e.wrong("ALLOWED_ORIGINS", "must be origins such as https://portal.example.com, separated by commas")
+			break
+		}
 	}
 	for _, issuer := range c.Issuers {
 		if !isAddress(issuer) {
@@ -159,12 +173,12 @@ func (e *env) flag(name string, otherwise bool) bool {
 	return otherwise
 }
 
-func (e *env) port(name string, otherwise int) int {
-	port, err := strconv.Atoi(e.text(name, strconv.Itoa(otherwise)))
-	if err != nil || port < 0 || port > 65535 {
-		e.wrong(name, "must be a number from 0 to 65535")
+func (e *env) number(name string, otherwise, most int) int {
+	number, err := strconv.Atoi(e.text(name, strconv.Itoa(otherwise)))
+	if err != nil || number < 0 || number > most {
+		e.wrong(name, fmt.Sprintf("must be a number from 0 to %d", most))
 	}
-	return port
+	return number
 }
 
 // longestDelay leaves of the ten seconds of a stop what an attempt may need.

@@ -209,7 +209,7 @@ func start(ctx context.Context, config Config, with seams) (s *server, err error
 		SignIn: graph.NewSignIn(graph.SignInOptions{
 			Issuers: config.Issuers, Audience: config.Audience, Transport: outside, Clock: with.clock, Log: with.log,
 		}),
-		Introspection: !config.Production, Stopping: s.stopped,
+		Introspection: !config.Production, Stopping: s.stopped, Origins: config.Origins, Proxies: config.Proxies,
 	})
 	limits := graph.DefaultLimits()
 	s.http = limits.Server(s.routes(config, s.graph, with.log), with.log)

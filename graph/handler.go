@@ -42,6 +42,8 @@ type Options struct {
 	Origins []string
 	// Introspection lets everyone read the schema. Operators always may.
 	Introspection bool
+	// Proxies is how many proxies of ours stand before the server.
+	Proxies int
 	// Turns is how many operations run at once; those beyond are told to come
 	// back. 0 is the usual number.
 	Turns int
@@ -58,6 +60,7 @@ type Handler struct {
 	present graphql.ErrorPresenterFunc
 
 	origins  []string
+	proxies  int
 	turns    turns
 	stopping <-chan struct{}
 	open     sync.WaitGroup // sockets, which http.Server forgets
@@ -67,7 +70,7 @@ type Handler struct {
 func New(o Options) *Handler {
 	h := &Handler{
 		signIn: o.SignIn, p: o.Platform, clock: o.Clock, log: o.Log, present: presenter(o.Log),
-		origins: o.Origins, turns: newTurns(o.Turns), stopping: o.Stopping,
+		origins: o.Origins, proxies: o.Proxies, turns: newTurns(o.Turns), stopping: o.Stopping,
 	}
 	guard := directives{platform: o.Platform, log: o.Log}
 	schema := generated.NewExecutableSchema(generated.Config{
@@ -155,7 +158,7 @@ func cut(text string, longest int) string {
 // not good ends it; without one, only public fields answer.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := platform.From{
-		IP: remoteIP(r), UserAgent: cut(r.UserAgent(), 300), RequestID: string(platform.NewID(platform.KindRequest)),
+		IP: callerIP(r, h.proxies), UserAgent: cut(r.UserAgent(), 300), RequestID: string(platform.NewID(platform.KindRequest)),
 	}
 	secure(w.Header())
 	w.Header().Set("X-Request-Id", from.RequestID)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -25,8 +26,19 @@ func requestOf(ctx context.Context) platform.From {
 	return from
 }
 
-// remoteIP is the address of the connection's other end.
-func remoteIP(r *http.Request) string {
+// callerIP is where a request comes from, behind a number of proxies that are
+// ours. Each of them adds whom it speaks with to X-Forwarded-For, at the end; what
+// stands before their entries anybody may have written.
+func callerIP(r *http.Request, proxies int) string {
+	var passed []string
+	for _, header := range r.Header.Values("X-Forwarded-For") {
+		for entry := range strings.SplitSeq(header, ",") {
+			passed = append(passed, strings.TrimSpace(entry))
+		}
+	}
+	if proxies > 0 && len(passed) >= proxies {
+		return cut(passed[len(passed)-proxies], 64)
+	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr
