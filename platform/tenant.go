@@ -10,9 +10,12 @@ import (
 // Tenant is a customer: a workplace with a name, members and a plan.
 type Tenant struct {
 	Document
-	Slug   string       `json:"slug"`
-	Name   string       `json:"name"`
-	Status TenantStatus `json:"status"`
+	Slug string `json:"slug"`
+	Name string `json:"name"`
+	// SortName is the name as lists sort it, whatever its capitals. The store keeps
+	// it in step with the name.
+	SortName string       `json:"sortName"`
+	Status   TenantStatus `json:"status"`
 	// PartnerID is the partner whose customer this is; "" for none.
 	PartnerID  ID     `json:"partnerId,omitempty"`
 	Plan       Plan   `json:"plan"`

@@ -75,7 +75,7 @@ func (w *writer) note(before []Doc, v interface{ Doc() *platform.Document }) err
 	fields := maps.Clone(is)
 	maps.Copy(fields, was)
 	for _, field := range slices.Sorted(maps.Keys(fields)) {
-		if field == "id" || string(was[field]) == string(is[field]) {
+		if field == "id" || field == "sortName" || string(was[field]) == string(is[field]) {
 			continue
 		}
 		w.changes = append(w.changes, platform.FieldChange{

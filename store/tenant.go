@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/dezky/platform/platform"
 )
@@ -33,7 +34,7 @@ func tenantOrder(by platform.TenantOrder) order[platform.Tenant] {
 			list: "tenants/newest", sort: "createdAt", desc: true, value: func(t *platform.Tenant) string { return t.CreatedAt.String() },
 		}
 	}
-	return order[platform.Tenant]{list: "tenants/name", sort: "name", value: func(t *platform.Tenant) string { return t.Name }}
+	return order[platform.Tenant]{list: "tenants/name", sort: "sortName", value: func(t *platform.Tenant) string { return t.SortName }}
 }
 
 // scoped are the conditions of each part of a scope: a partner's customers, and
@@ -109,6 +110,7 @@ func (r reader) CountTenants(ctx context.Context, scope platform.TenantScope, q 
 }
 
 func (w *writer) PutTenant(ctx context.Context, t *platform.Tenant) error {
+	t.SortName = strings.ToLower(t.Name)
 	old, err := put[platform.Tenant](ctx, w, tenants, t)
 	if err != nil || old != nil && old.Desired() == t.Desired() {
 		return err
