@@ -13,12 +13,6 @@ const (
 	responseJSON = "application/graphql-response+json"
 )
 
-// accepts says whether the client takes a media type, by its own name.
-func accepts(r *http.Request, kind string) bool {
-	q, named := quality(r, kind)
-	return named && q > 0
-}
-
 // answerKind is the media type of the answer, or "" where the client takes
 // neither. Without a wish it is application/json, which every client knows.
 func answerKind(r *http.Request) string {

@@ -41,7 +41,7 @@ func (w *world) stream(t testing.TB, who, query, variables string, headers ...st
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { res.Body.Close() }) //nolint:errcheck // the test is over
+	t.Cleanup(func() { res.Body.Close() })
 	if res.StatusCode != http.StatusOK {
 		t.Fatal(res.Status)
 	}
@@ -51,7 +51,7 @@ func (w *world) stream(t testing.TB, who, query, variables string, headers ...st
 // next is the next event, "" where the stream has ended.
 func (s *sse) next() (id, kind, data string) {
 	s.t.Helper()
-	defer time.AfterFunc(patience, func() { s.close() }).Stop() //nolint:errcheck // then nothing comes
+	defer time.AfterFunc(patience, func() { s.close() }).Stop()
 	for s.lines.Scan() {
 		name, value, _ := strings.Cut(s.lines.Text(), ": ")
 		switch name {
@@ -94,7 +94,7 @@ func TestEventsGoOn(t *testing.T) {
 			}
 			w.change(t)
 			id, _, first := s.next()
-			s.close() //nolint:errcheck // it is a break
+			s.close()
 			w.change(t)
 			w.change(t)
 			s = w.stream(t, test.who, test.query, test.variables, "Last-Event-ID", id)

@@ -35,7 +35,7 @@ func BenchmarkIdleSockets(b *testing.B) {
 	}
 	w := newWorld(b, func(o *graph.Options, _ *graph.Limits) { o.Clock = platform.NewSystemClock() })
 	token := w.Token(b, "admin", standin.ExpiresIn(365*24*time.Hour))
-	w.crowd(b, token, 200).Close() //nolint:errcheck // a warm-up
+	w.crowd(b, token, 200).Close()
 	before, stacks := memory()
 	crowd := w.crowd(b, token, n)
 	after, stacksAfter := memory()
@@ -43,7 +43,7 @@ func BenchmarkIdleSockets(b *testing.B) {
 	b.ReportMetric(float64(stacksAfter-stacks)/float64(n), "stack-bytes/socket")
 	b.ReportMetric(float64(runtime.NumGoroutine())/float64(n), "goroutines/socket")
 	b.ReportMetric(0, "ns/op")
-	crowd.Close() //nolint:errcheck // the measuring is over
+	crowd.Close()
 }
 
 // memory is what the process has of the system, and what of it is stacks.
@@ -77,7 +77,7 @@ func (w *world) crowd(t testing.TB, token string, n int) io.Closer {
 	}
 	for lines := bufio.NewScanner(out); lines.Scan() && !strings.HasPrefix(lines.Text(), "---"); {
 		if lines.Text() == "ready" {
-			return closing(func() error { in.Close(); return cmd.Wait() }) //nolint:errcheck // its end is seen
+			return closing(func() error { in.Close(); return cmd.Wait() })
 		}
 	}
 	t.Fatal("the crowd did not come")
@@ -124,5 +124,5 @@ func TestSocketCrowd(t *testing.T) {
 	}
 	opening.Wait()
 	fmt.Println("ready")
-	io.Copy(io.Discard, os.Stdin) //nolint:errcheck // its end is the end
+	io.Copy(io.Discard, os.Stdin)
 }

@@ -121,8 +121,8 @@ func TestSocketOperationsRunSideBySide(t *testing.T) {
 // TestSocketEndsItsOperations: whoever hangs up has nothing running.
 func TestSocketEndsItsOperations(t *testing.T) {
 	for name, hangUp := range map[string]func(c *wsClient){
-		"says so":     func(c *wsClient) { c.conn.Close(1000, "") }, //nolint:errcheck // the test sees it
-		"is gone":     func(c *wsClient) { c.conn.CloseNow() },      //nolint:errcheck // the test sees it
+		"says so":     func(c *wsClient) { c.conn.Close(1000, "") },
+		"is gone":     func(c *wsClient) { c.conn.CloseNow() },
 		"misbehaves":  func(c *wsClient) { c.send("garbage") },
 		"says a lot":  func(c *wsClient) { c.send(strings.Repeat("x", 100_000)) },
 		"inits twice": func(c *wsClient) { c.send(hello("")) },
@@ -292,9 +292,9 @@ func TestSocketSlowReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.CloseNow() //nolint:errcheck // the test is over
+	defer conn.CloseNow()
 	echo := []byte(`{"type":"ping","payload":{"a":"` + strings.Repeat("x", 60<<10) + `"}}`)
-	conn.Write(ctx, websocket.MessageText, []byte(hello(w.Token(t, "admin")))) //nolint:errcheck // seen below
+	conn.Write(ctx, websocket.MessageText, []byte(hello(w.Token(t, "admin"))))
 	sent := make(chan struct{}, 2000)
 	ended := make(chan error, 1)
 	go func() {

@@ -9,7 +9,7 @@ const operators = "dezky-operator"
 
 // atRest is a platform for what needs no store: everything that is asked about
 // is handed in.
-func atRest() *Platform { return New(Options{OperatorAudience: operators}) }
+func atRest() *Platform { return New(Options{OperatorAudience: operators, Clock: NewSystemClock()}) }
 
 // who are the people of the table: acme is a customer of nordic.
 func who() map[string]*Actor {

@@ -86,7 +86,7 @@ func TestCreateTenant(t *testing.T) {
 			continue
 		}
 		want := &platform.Tenant{
-			Document: platform.Document{ID: got.Object.ID, Version: 1}, Slug: test.slug, Name: "Name", Status: platform.TenantStatusPending,
+			Document: platform.Document{ID: got.Object.ID, Version: 1}, Slug: test.slug, Name: "Name", SortName: "name", Status: platform.TenantStatusPending,
 			PartnerID: test.of, Plan: platform.PlanStarter, Seats: 5, CreatedAt: noon,
 		}
 		stored, err := w.store.Tenant(t.Context(), got.Object.ID)

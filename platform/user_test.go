@@ -29,7 +29,9 @@ func TestUserSync(t *testing.T) {
 	t.Parallel()
 	base := User{Document: Document{ID: "usr_a", Version: 2}, Subject: "s", Email: "a@acme.test", Name: "Anna", PartnerID: "par_a", PartnerRole: PartnerRoleOwner}
 	admin := base
-	admin.PlatformAdmin = true
+	admin.PlatformAdmin, admin.AdminBy = true, AdminSourceToken
+	granted, revoked := admin, base
+	granted.AdminBy, revoked.AdminBy = AdminSourceGranted, AdminSourceRevoked
 	same := Identity{Subject: "s", Email: "a@acme.test", Name: "Anna"}
 	for name, test := range map[string]struct {
 		user   User
@@ -41,10 +43,12 @@ func TestUserSync(t *testing.T) {
 		"email":             {base, func(i *Identity) { i.Email = "b@acme.test" }, func(u *User) { u.Email = "b@acme.test" }, "on every call"},
 		"name":              {base, func(i *Identity) { i.Name = "Ann" }, func(u *User) { u.Name = "Ann" }, "on every call"},
 		"without claims":    {base, func(i *Identity) { i.Email, i.Name = "", "" }, nil, "a token without the claim says nothing"},
-		"platform admins":   {base, func(i *Identity) { i.Groups = []string{"x", "dezky-platform-admins"} }, func(u *User) { u.PlatformAdmin = true }, "either group"},
-		"authentik admins":  {base, func(i *Identity) { i.Groups = []string{"authentik Admins"} }, func(u *User) { u.PlatformAdmin = true }, "either group"},
+		"platform admins":   {base, func(i *Identity) { i.Groups = []string{"x", "dezky-platform-admins"} }, func(u *User) { u.PlatformAdmin, u.AdminBy = true, AdminSourceToken }, "either group"},
+		"authentik admins":  {base, func(i *Identity) { i.Groups = []string{"authentik Admins"} }, func(u *User) { u.PlatformAdmin, u.AdminBy = true, AdminSourceToken }, "either group"},
 		"a group like them": {base, func(i *Identity) { i.Groups = []string{"tenant-dezky-platform-admins", "Authentik admins"} }, nil, "to the letter"},
-		"no longer":         {admin, func(i *Identity) { i.Groups = []string{"tenant-acme"} }, func(u *User) { u.PlatformAdmin = false }, "the group is gone"},
+		"no longer":         {admin, func(i *Identity) { i.Groups = []string{"tenant-acme"} }, func(u *User) { u.PlatformAdmin, u.AdminBy = false, "" }, "the group is gone"},
+		"granted":           {granted, func(*Identity) {}, nil, "a mutation gave it, and no token takes it"},
+		"revoked":           {revoked, func(i *Identity) { i.Groups = []string{"dezky-platform-admins"} }, nil, "a mutation took it, and no token gives it"},
 		"partner staff":     {base, func(i *Identity) { i.Groups = []string{"dezky-partner-staff"} }, nil, "which partner, the database says"},
 	} {
 		got, want, is := test.user, test.user, same

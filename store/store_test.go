@@ -88,6 +88,14 @@ func (t recordedTx) Sum(ctx context.Context, coll string, q store.Aggregate) ([]
 	return t.Tx.Sum(ctx, coll, q)
 }
 
+// missing is nil for what was looked for in vain.
+func missing[T any](_ *T, err error) error {
+	if platform.CodeOf(err) == platform.NotFound {
+		return nil
+	}
+	return err
+}
+
 // reads calls every method that reads, with arguments as in daily use: the first
 // page and a later one, one ID and several.
 func reads(ctx context.Context, s *store.Store) map[string]func() error {
@@ -97,12 +105,7 @@ func reads(ctx context.Context, s *store.Store) map[string]func() error {
 		return platform.Page{First: 20, After: platform.NewCursor(list, value, "ten_b")}
 	}
 	return map[string]func() error{
-		"UserBySubject": func() error {
-			if _, err := s.UserBySubject(ctx, "nobody"); platform.CodeOf(err) != platform.NotFound {
-				return err
-			}
-			return nil
-		},
+		"UserBySubject": func() error { return missing(s.UserBySubject(ctx, "nobody")) },
 		"UsersByID":     func() error { _, err := s.UsersByID(ctx, ids); return err },
 		"MembershipsOf": func() error { _, err := s.MembershipsOf(ctx, "usr_a"); return err },
 		"MembersByID":   func() error { _, err := s.MembersByID(ctx, ids); return err },
@@ -117,9 +120,28 @@ func reads(ctx context.Context, s *store.Store) map[string]func() error {
 		"FirstMembersOf":     func() error { _, err := s.FirstMembersOf(ctx, ids, 20); return err },
 		"FirstAuditEventsOf": func() error { _, err := s.FirstAuditEventsOf(ctx, ids, 1); return err },
 		"CountMembersOf":     func() error { _, err := s.CountMembersOf(ctx, ids); return err },
-		"Partner":            func() error { _, err := s.Partner(ctx, "par_a"); return err },
-		"PartnersByID":       func() error { _, err := s.PartnersByID(ctx, []platform.ID{"par_a"}); return err },
-		"PartnerBySlug":      func() error { _, err := s.PartnerBySlug(ctx, "nordic"); return err },
+		"User":               func() error { return missing(s.User(ctx, "usr_a")) },
+		"Users": func() error {
+			for _, search := range []string{"", "beta 0"} {
+				for _, p := range []platform.Page{page, behind("users", "a@dezky.test")} {
+					if _, err := s.Users(ctx, search, p); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		},
+		"CountUsers": func() error {
+			_, all := s.CountUsers(ctx, "")
+			_, some := s.CountUsers(ctx, "beta")
+			return errors.Join(all, some)
+		},
+		"Member":        func() error { return missing(s.Member(ctx, "ten_a", "mem_a")) },
+		"CountAdminsOf": func() error { _, err := s.CountAdminsOf(ctx, "ten_a"); return err },
+		"OpenPendings":  func() error { _, err := s.OpenPendings(ctx, "a@dezky.test"); return err },
+		"Partner":       func() error { _, err := s.Partner(ctx, "par_a"); return err },
+		"PartnersByID":  func() error { _, err := s.PartnersByID(ctx, []platform.ID{"par_a"}); return err },
+		"PartnerBySlug": func() error { _, err := s.PartnerBySlug(ctx, "nordic"); return err },
 		"CountCustomersOf": func() error {
 			_, err := s.CountCustomersOf(ctx, []platform.ID{"par_a", "par_b"})
 			return err
