@@ -345,7 +345,7 @@ func randomDocument(schema *ast.Schema, random *rand.Rand) string {
 		for range 1 + random.IntN(3) {
 			f := definition.Fields[random.IntN(len(definition.Fields))]
 			inner := schema.Types[f.Type.Name()]
-			if strings.HasPrefix(f.Name, "__") || f.Name == "node" || f.Name == "tenant" || inner.IsCompositeType() && depth == 0 {
+			if strings.HasPrefix(f.Name, "__") || f.Arguments.ForName("id") != nil || inner.IsCompositeType() && depth == 0 {
 				b.WriteString("__typename ")
 				continue
 			}

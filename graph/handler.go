@@ -44,8 +44,8 @@ type Options struct {
 	Introspection bool
 	// Proxies is how many proxies of ours stand before the server.
 	Proxies int
-	// Turns is how many operations run at once; those beyond are told to come
-	// back. 0 is the usual number.
+	// Turns is how many operations run at once; those beyond are told at once to
+	// come back. 0 is the usual number, with a short line behind it.
 	Turns int
 }
 
@@ -70,7 +70,7 @@ type Handler struct {
 func New(o Options) *Handler {
 	h := &Handler{
 		signIn: o.SignIn, p: o.Platform, clock: o.Clock, log: o.Log, present: presenter(o.Log),
-		origins: o.Origins, proxies: o.Proxies, turns: newTurns(o.Turns), stopping: o.Stopping,
+		origins: o.Origins, proxies: o.Proxies, turns: newTurns(o.Turns, o.Clock), stopping: o.Stopping,
 	}
 	guard := directives{platform: o.Platform, log: o.Log}
 	schema := generated.NewExecutableSchema(generated.Config{

@@ -31,7 +31,7 @@ func (t post) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecu
 		return
 	}
 	// Only now: a body that comes slowly keeps nobody else from their turn.
-	leave, err := t.turns.take()
+	leave, err := t.turns.take(ctx)
 	if err != nil {
 		t.refuseAs(ctx, w, statusOf(platform.CodeOf(err)), kind, err)
 		return
@@ -61,7 +61,7 @@ func (t post) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecu
 	if res == nil {
 		return // the client went away
 	}
-	writeJSON(w, statusOfAnswer(res), kind, res)
+	writeAnswer(w, statusOfAnswer(res), kind, res)
 }
 
 // statusOfAnswer is 200 for whatever was run, but for a caller that is missing:

@@ -35,6 +35,8 @@ func fieldPrices() map[string]int {
 		"Query.tenant":                         5,
 		"Query.me":                             5,
 		"Query.tenants":                        10,
+		"Query.user":                           5,
+		"Query.users":                          10,
 		"Query.failedOperations":               10,
 		"Subscription.provisioningStatus":      10,
 		"Subscription.provisioningFeed":        10,
@@ -43,6 +45,7 @@ func fieldPrices() map[string]int {
 		"TenantConnection.totalCount":          5,
 		"MemberConnection.totalCount":          5,
 		"AuditEventConnection.totalCount":      5,
+		"UserConnection.totalCount":            5,
 		"FailedOperationConnection.totalCount": 5,
 		"Query.__schema":                       2000,
 		"Query.__type":                         500,
@@ -56,7 +59,10 @@ func listLengths() map[string]int {
 		"AuditEvent.changes":             10,
 		"ProvisioningStatus.steps":       4,
 		"FailedOperation.steps":          4,
+		"SecurityPolicy.ipAllowlist":     20,
 		"TenantPayload.userErrors":       2,
+		"UserPayload.userErrors":         2,
+		"MemberPayload.userErrors":       2,
 		"ProvisioningPayload.userErrors": 2,
 	}
 }

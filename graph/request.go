@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/dezky/platform/platform"
@@ -67,16 +68,42 @@ const retrySoon = 2 * time.Second
 // refusal is the answer to a request that was not run: it has no data, not even
 // null.
 type refusal struct {
-	Errors     gqlerror.List  `json:"errors"`
+	Errors     gqlerror.List  `json:"errors,omitempty"`
 	Extensions map[string]any `json:"extensions,omitempty"`
 }
 
-// writeJSON writes an answer whole. Clients that went away are nobody to tell.
+// writeJSON writes an answer whole.
 func writeJSON(w http.ResponseWriter, status int, kind string, answer any) {
 	body, err := json.Marshal(answer)
 	if err != nil {
 		status, body = http.StatusInternalServerError, []byte(`{"errors":[{"message":"Something went wrong on our side."}]}`)
 	}
+	writeBody(w, status, kind, body)
+}
+
+// writeAnswer is writeJSON of an answer whose data is JSON already, and is not
+// read through once more.
+func writeAnswer(w http.ResponseWriter, status int, kind string, res *graphql.Response) {
+	if len(res.Data) == 0 || res.HasNext != nil {
+		writeJSON(w, status, kind, res)
+		return
+	}
+	rest, err := json.Marshal(refusal{res.Errors, res.Extensions})
+	if err != nil {
+		writeJSON(w, status, kind, res)
+		return
+	}
+	body := make([]byte, 0, len(res.Data)+len(rest)+len(`,"data":`))
+	body = append(body, rest[:len(rest)-1]...)
+	if len(body) > len("{") {
+		body = append(body, ',')
+	}
+	body = append(append(body, `"data":`...), res.Data...)
+	writeBody(w, status, kind, append(body, '}'))
+}
+
+// writeBody has nobody to tell when the client went away.
+func writeBody(w http.ResponseWriter, status int, kind string, body []byte) {
 	head := w.Header()
 	head.Set("Content-Type", kind+"; charset=utf-8")
 	switch status {

@@ -134,7 +134,7 @@ func (c *socket) run(op *operation, params *graphql.RawParams) {
 			return
 		}
 	} else {
-		leave, err := c.turns.take()
+		leave, err := c.turns.take(ctx)
 		if err != nil {
 			c.fail(op, err)
 			return
