@@ -12,7 +12,7 @@ import (
 	"github.com/dezky/platform/platform"
 )
 
-// listQuery is the list that the probes measured (QUALITY.md 5, D.2): 50
+// listQuery is a list as a portal shows it: 50
 // objects with 5 others in each, 1,301 fields.
 const listQuery = `{ tenants(first: 50) { nodes { id slug name status seats members(first: 5) { nodes { id role state joinedAt } } } } }`
 
@@ -284,7 +284,7 @@ func hostile(w *world) figure {
 	}
 }
 
-// hostileBodies are some of QUALITY.md 3, by their rows.
+// hostileBodies are some of the attacks that the graph withstands, by their numbers.
 func hostileBodies() map[string]string {
 	many := func(n int, text string) string {
 		var out strings.Builder

@@ -27,8 +27,8 @@ type figure struct {
 	measured, ratio, note string
 }
 
-// BenchmarkFigures prints what this server does beside what it promises
-// (QUALITY.md 1). The server is this process, and its clients are another one on
+// BenchmarkFigures prints what this server does beside what it promises, as named
+// at the top of the table. The server is this process, and its clients are another one on
 // the same machine, so that memory and CPU are the server's alone.
 func BenchmarkFigures(b *testing.B) {
 	tune()

@@ -212,7 +212,7 @@ func TestDrain(t *testing.T) {
 	t.Logf("%d events over %d streams", events, streams)
 }
 
-// sized is a number for every day, or the one of QUALITY.md where DEZKY_LOAD is
+// sized is a number for every day, or the one that is promised where DEZKY_LOAD is
 // set.
 func sized(usual, load int) int {
 	if os.Getenv("DEZKY_LOAD") != "" {

@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"strconv"
@@ -68,7 +69,7 @@ const retrySoon = 2 * time.Second
 // refusal is the answer to a request that was not run: it has no data, not even
 // null.
 type refusal struct {
-	Errors     gqlerror.List  `json:"errors,omitempty"`
+	Errors     gqlerror.List  `json:"errors"`
 	Extensions map[string]any `json:"extensions,omitempty"`
 }
 
@@ -88,18 +89,30 @@ func writeAnswer(w http.ResponseWriter, status int, kind string, res *graphql.Re
 		writeJSON(w, status, kind, res)
 		return
 	}
-	rest, err := json.Marshal(refusal{res.Errors, res.Extensions})
+	body := make([]byte, 0, len(res.Data)+512)
+	body = append(body, '{')
+	member := func(name string, value any) (err error) {
+		var text []byte
+		if text, err = json.Marshal(value); err == nil {
+			body = append(append(append(body, '"'), name...), `":`...)
+			body = append(append(body, text...), ',')
+		}
+		return err
+	}
+	var err error
+	if len(res.Errors) > 0 {
+		err = member("errors", res.Errors)
+	}
+	body = append(append(append(body, `"data":`...), res.Data...), ',')
+	if len(res.Extensions) > 0 {
+		err = errors.Join(err, member("extensions", res.Extensions))
+	}
 	if err != nil {
 		writeJSON(w, status, kind, res)
 		return
 	}
-	body := make([]byte, 0, len(res.Data)+len(rest)+len(`,"data":`))
-	body = append(body, rest[:len(rest)-1]...)
-	if len(body) > len("{") {
-		body = append(body, ',')
-	}
-	body = append(append(body, `"data":`...), res.Data...)
-	writeBody(w, status, kind, append(body, '}'))
+	body[len(body)-1] = '}'
+	writeBody(w, status, kind, body)
 }
 
 // writeBody has nobody to tell when the client went away.

@@ -22,7 +22,7 @@ import (
 	"github.com/dezky/platform/integrations/authentik/standin"
 )
 
-// TestSignInAttacks plays the attacks of QUALITY 3 on a token (57 to 63, 69, 71
+// TestSignInAttacks plays the attacks on a token (57 to 63, 69, 71
 // and 72).
 func TestSignInAttacks(t *testing.T) {
 	type attack struct {

@@ -41,7 +41,7 @@ func who() map[string]*Actor {
 	}
 }
 
-// TestTheTableOfWhoMayWhat is the table of HOUSE.md 7, row by row: for each
+// TestTheTableOfWhoMayWhat is the table of rules and roles, row by row: for each
 // rule who may read, and who may change.
 func TestTheTableOfWhoMayWhat(t *testing.T) {
 	t.Parallel()
