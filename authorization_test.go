@@ -176,6 +176,11 @@ func (s *scene) verdict(who, name, question string) string {
 	default:
 		s.t.Errorf("%s as %s: %s", name, who, answer)
 	}
+	if strings.HasPrefix(name, "mutation ") && verdict == "yes" {
+		if n := len(byPeople(audits)); n != 1 {
+			s.t.Errorf("%s as %s left %d records: %q", name, who, n, audits)
+		}
+	}
 	if verdict != "yes" {
 		if n := s.calls(); n != calls {
 			s.t.Errorf("%s as %s was refused, and called outside", name, who)
@@ -191,6 +196,46 @@ func (s *scene) verdict(who, name, question string) string {
 	s.settle()
 	s.audits()
 	return verdict
+}
+
+// byPeople leaves out what the platform itself recorded meanwhile.
+func byPeople(audits []string) []string {
+	return slices.DeleteFunc(slices.Clone(audits), func(line string) bool { return strings.Contains(line, " by SYSTEM") })
+}
+
+// TestEveryMutationLeavesOneRecord goes through the schema's mutations: one that
+// fails is recorded as FAILED, one that is done as DONE, and its repeat by the
+// same key not at all (I-1, M-2).
+func TestEveryMutationLeavesOneRecord(t *testing.T) {
+	for name, question := range questions() {
+		if !strings.HasPrefix(name, "mutation ") {
+			continue
+		}
+		t.Run(strings.TrimPrefix(name, "mutation "), func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			s.seed(matrixSeed)
+			with := func(key string) []string {
+				keyed := strings.Replace(question, "input: {", fmt.Sprintf("input: {idempotencyKey: %q, ", key), 1)
+				_, answer := s.post("olga", document(t, keyed))
+				if codeOf(t, answer) != "" {
+					t.Fatalf("%s answers %s", keyed, answer)
+				}
+				return byPeople(s.audits())
+			}
+			if failed := with(""); len(failed) != 1 || !strings.Contains(failed[0], " FAILED by OPERATOR") {
+				t.Errorf("a failure left %q", failed)
+			}
+			first := with("once")
+			if len(first) != 1 {
+				t.Errorf("an attempt left %q", first)
+			}
+			done := len(first) == 1 && strings.Contains(first[0], " DONE ")
+			if again := with("once"); done && len(again) != 0 {
+				t.Errorf("a repeat left %q", again)
+			}
+		})
+	}
 }
 
 func (s *scene) answerOf(who, name, question string) []byte {

@@ -81,7 +81,7 @@ func (h *Handler) watchOver(ctx context.Context, g *guard) error {
 func (h *Handler) stillAllowed(ctx context.Context, a *platform.Actor, g *guard) error {
 	if a != nil {
 		var err error
-		if ctx, err = h.signedIn(ctx, &a.Identity, a.From); err != nil {
+		if ctx, err = h.stillSignedIn(ctx, &a.Identity, a.From); err != nil {
 			return err
 		}
 	}
@@ -108,6 +108,18 @@ func (h *Handler) signedIn(ctx context.Context, is *platform.Identity, from plat
 		return nil, err
 	}
 	actor, err := h.p.SignIn(ctx, *is, from)
+	if err != nil {
+		return nil, err
+	}
+	return platform.WithActor(ctx, actor), nil
+}
+
+// stillSignedIn is signedIn for what runs already: it may be a little behind.
+func (h *Handler) stillSignedIn(ctx context.Context, is *platform.Identity, from platform.From) (context.Context, error) {
+	if err := h.unexpired(is); err != nil {
+		return nil, err
+	}
+	actor, err := h.callers.actor(ctx, h, is, from)
 	if err != nil {
 		return nil, err
 	}

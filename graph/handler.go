@@ -62,6 +62,7 @@ type Handler struct {
 	origins  []string
 	proxies  int
 	turns    turns
+	callers  callers
 	stopping <-chan struct{}
 	open     sync.WaitGroup // sockets, which http.Server forgets
 }

@@ -275,7 +275,7 @@ func (c *socket) lookAfter(opened time.Duration) ending {
 	if err := c.unexpired(caller); err != nil || len(guarded) == 0 {
 		return c.endFor(c.life, err)
 	}
-	ctx, err := c.signedIn(c.life, caller, c.from)
+	ctx, err := c.stillSignedIn(c.life, caller, c.from)
 	if err != nil {
 		return c.endFor(c.life, err)
 	}
