@@ -176,7 +176,11 @@ func (p *Platform) findNode(ctx context.Context, a *Actor, id ID) (Node, error) 
 		return only(p.store.UsersByID(ctx, ids))(func(u *User) error { return p.seesUser(a, u) })
 	case KindMember:
 		return only(p.store.MembersByID(ctx, ids))(func(m *Member) error {
-			return p.Admit(ctx, RuleTenantMember, Target{TenantID: m.TenantID}, false)
+			rule := RuleTenantMember
+			if m.State == MemberStateRevoked || m.State == MemberStateLapsed { // not in the directory
+				rule = RuleTenantAdmin
+			}
+			return p.Admit(ctx, rule, Target{TenantID: m.TenantID}, false)
 		})
 	case KindSubscription:
 		return only(p.store.SubscriptionsByID(ctx, ids))(func(s *TenantSubscription) error {
