@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+	"github.com/coder/websocket/wsjson"
+
 	"github.com/dezky/platform/graph/playground"
 	"github.com/dezky/platform/graph/playground/browsertest"
 )
@@ -20,6 +23,7 @@ const (
 	whoAmI = `{ me }`
 	rename = `mutation { rename(to: "Acme") }`
 	feed   = `subscription { feed }`
+	secret = `subscription { secret }`
 
 	signedIn = `#session[data-state="signed-in"]`
 )
@@ -30,16 +34,22 @@ type api struct {
 	mu      sync.Mutex
 	signIns int
 	stale   int               // the sign-in whose token has expired when it arrives
+	barred  bool              // whether new tokens are refused
 	tokens  map[string]string // to person
 	renamed []string          // by whom
 	refused int
+	sockets int // that were opened
 
-	feed   chan string // what the test sends to the one subscriber
-	ending chan string // whose subscription has ended
+	feed   chan string               // what the test sends to the one subscriber
+	broken chan websocket.CloseError // how the test closes their connection
+	ending chan string               // whose subscription has ended
 }
 
 func serve(t *testing.T, people ...playground.Person) (*api, string) {
-	a := &api{tokens: map[string]string{}, feed: make(chan string), ending: make(chan string, 9)}
+	a := &api{
+		tokens: map[string]string{},
+		feed:   make(chan string), broken: make(chan websocket.CloseError), ending: make(chan string, 9),
+	}
 	page := playground.Handler(playground.Options{
 		People: func() []playground.Person { return people },
 		SignIn: a.signIn,
@@ -48,6 +58,7 @@ func serve(t *testing.T, people ...playground.Person) (*api, string) {
 	mux.Handle("/playground", page)
 	mux.Handle("/playground/", page)
 	mux.HandleFunc("POST /graphql", a.graphql)
+	mux.HandleFunc("GET /graphql", a.socket)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return a, server.URL + "/playground"
@@ -61,7 +72,9 @@ func (a *api) signIn(_ context.Context, person string) (playground.Token, error)
 	if a.signIns == a.stale {
 		return playground.Token{Token: token, ExpiresAt: time.Now().Add(-time.Minute)}, nil
 	}
-	a.tokens[token] = person
+	if !a.barred {
+		a.tokens[token] = person
+	}
 	return playground.Token{Token: token, ExpiresAt: time.Now().Add(time.Hour)}, nil
 }
 
@@ -93,44 +106,88 @@ func (a *api) graphql(w http.ResponseWriter, r *http.Request) {
 	}
 	a.mu.Unlock()
 
-	accept := r.Header.Get("Accept")
-	if operation.Query != feed {
-		if accept != "application/graphql-response+json, application/json" {
-			http.Error(w, "unexpected Accept "+accept, http.StatusNotAcceptable)
-			return
-		}
-		w.Header().Set("Content-Type", "application/graphql-response+json")
-		fmt.Fprint(w, answer)
-		return
-	}
-	if accept != "text/event-stream" {
+	if accept := r.Header.Get("Accept"); accept != "application/graphql-response+json, application/json" {
 		http.Error(w, "unexpected Accept "+accept, http.StatusNotAcceptable)
 		return
 	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	send := func(event, data string) {
-		fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event, data)
-		_ = http.NewResponseController(w).Flush()
+	w.Header().Set("Content-Type", "application/graphql-response+json")
+	fmt.Fprint(w, answer)
+}
+
+// frame is what the page says in graphql-transport-ws.
+type frame struct {
+	ID, Type string
+	Payload  struct{ Authorization, Query string }
+}
+
+// socket is one connection with one subscription.
+func (a *api) socket(w http.ResponseWriter, r *http.Request) {
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"graphql-transport-ws"}})
+	if err != nil {
+		return // it is answered
 	}
+	defer ws.CloseNow()
+	hear := func() (f frame) {
+		wsjson.Read(r.Context(), ws, &f) // nothing once the page has gone
+		return f
+	}
+	say := func(id, kind string, payload any) {
+		wsjson.Write(r.Context(), ws, map[string]any{"id": id, "type": kind, "payload": payload})
+	}
+
+	who := a.greet(hear().Payload.Authorization)
 	if who == "" {
-		send("next", answer)
-		send("complete", "")
+		ws.Close(4403, "Forbidden")
 		return
 	}
-	defer func() { a.ending <- who }()
-	send("next", fmt.Sprintf(`{"data":{"feed":"hello %s"}}`, who))
+	say("", "connection_ack", nil)
+	subscribe := hear()
+	if subscribe.Payload.Query != feed {
+		say(subscribe.ID, "error", []any{map[string]any{"message": "Not for you.", "extensions": map[string]string{"code": "FORBIDDEN"}}})
+		hear()
+		return
+	}
+	next := func(news string) {
+		say(subscribe.ID, "next", map[string]any{"data": map[string]string{"feed": news}})
+	}
+	last := make(chan frame, 1)
+	go func() { last <- hear() }()
+	next("hello " + who)
 	for {
 		select {
-		case <-r.Context().Done():
+		case f := <-last:
+			if f.Type != "complete" || f.ID != subscribe.ID {
+				who += ", without a word"
+			}
+			a.ending <- who
+			return
+		case how := <-a.broken:
+			if how.Code != 0 {
+				ws.Close(how.Code, how.Reason)
+			}
 			return
 		case news := <-a.feed:
 			if news == "" {
-				send("complete", "")
+				say(subscribe.ID, "complete", nil)
+				<-last // the page closes
+				a.ending <- who
 				return
 			}
-			send("next", fmt.Sprintf(`{"data":{"feed":%q}}`, news))
+			next(news)
 		}
 	}
+}
+
+func (a *api) greet(authorization string) (who string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sockets++
+	token, _ := strings.CutPrefix(authorization, "Bearer ")
+	who = a.tokens[token]
+	if who == "" {
+		a.refused++
+	}
+	return who
 }
 
 // introspection is the schema of api, as small as GraphiQL accepts it.
@@ -257,6 +314,70 @@ func TestAnExpiredTokenIsRenewedOnce(t *testing.T) {
 	defer api.mu.Unlock()
 	if api.refused != 3 {
 		t.Errorf("a token that had expired was sent")
+	}
+}
+
+func TestASubscriptionOutlivesItsToken(t *testing.T) {
+	api, address := serve(t, olga)
+	page := browsertest.Open(t, address)
+	page.Click(`[data-person="operator"]`)
+	page.Text(signedIn)
+	page.Run(feed)
+	page.WaitForResult(shows("hello operator"))
+	for range 2 {
+		api.feed <- "news"
+		page.WaitForResult(shows("news"))
+		api.revoke()
+		api.broken <- websocket.CloseError{Code: 4403, Reason: "Forbidden"}
+		page.WaitForResult(shows("hello operator"))
+	}
+
+	api.mu.Lock()
+	api.barred = true
+	api.mu.Unlock()
+	api.revoke()
+	api.broken <- websocket.CloseError{Code: 4403, Reason: "Forbidden"}
+	page.WaitForResult(shows("does not accept the sign-in (4403 Forbidden)"))
+	page.Text(`#session[data-state="refused"]`)
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	if api.signIns != 4 || api.sockets != 4 || api.refused != 1 {
+		t.Errorf("%d sign-ins, %d sockets, %d refusals; want 4, 4, 1", api.signIns, api.sockets, api.refused)
+	}
+}
+
+func TestWhatEndsASubscriptionIsShown(t *testing.T) {
+	api, address := serve(t, olga)
+	page := browsertest.Open(t, address)
+	page.Run(feed)
+	page.WaitForResult(shows("does not accept the sign-in (4403 Forbidden)"))
+
+	page.Click(`[data-person="operator"]`)
+	page.Text(signedIn)
+	page.Run(secret)
+	page.WaitForResult(shows(`"code": "FORBIDDEN"`))
+
+	const idle = `document.querySelector(".graphiql-execute-button[aria-label^=Execute]")`
+	breaks := map[string]websocket.CloseError{
+		"closed the connection (1000)":                  {Code: websocket.StatusNormalClosure},
+		"closed the connection (1001 Going away)":       {Code: websocket.StatusGoingAway, Reason: "Going away"},
+		"closed the connection (1013 Try again later)":  {Code: websocket.StatusTryAgainLater, Reason: "Try again later"},
+		"closed the connection (4499 No pong received)": {Code: 4499, Reason: "No pong received"},
+		"broke, or could not be made (1006)":            {}, // without a word
+	}
+	for words, how := range breaks {
+		page.Run(feed)
+		page.WaitForResult(shows("hello operator"))
+		api.broken <- how
+		page.WaitForResult(shows(words))
+		page.Wait(idle)
+	}
+	page.Run(whoAmI)
+	page.WaitForResult(shows(`"me": "operator"`))
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	if want := 2 + len(breaks); api.sockets != want || api.signIns != 1 {
+		t.Errorf("%d sockets, %d sign-ins; want %d, 1", api.sockets, api.signIns, want)
 	}
 }
 

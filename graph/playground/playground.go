@@ -5,7 +5,8 @@
 // git-ignored, and embedded at compile time; `make playground` builds it.
 // Without it a placeholder says how to get it. Everything the page needs comes
 // from this server: no request ever goes to another host, and the content
-// security policy makes the browser see to it.
+// security policy makes the browser see to it. Queries and mutations are POSTs
+// to /graphql, and each subscription is a WebSocket there.
 //
 // Whoever can open the page can sign in as any person that Options lists, so
 // a server that is not for development lists none, or does not mount it.
@@ -97,9 +98,10 @@ func newHandler(files fs.FS, o Options) http.Handler {
 	return secure(mux)
 }
 
-// policy allows what the page does and nothing else. Inline styles are
-// GraphiQL's: its menus, dialogs and the editor make style elements as they
-// open. Fonts are part of its style sheet.
+// policy allows what the page does and nothing else. To connect to 'self' is
+// also to open a WebSocket there. Inline styles are GraphiQL's: its menus,
+// dialogs and the editor make style elements as they open. Fonts are part of
+// its style sheet.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; " +
 	"img-src 'self' data:; font-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 

@@ -1,11 +1,16 @@
-import { createClient } from "graphql-sse";
+import { createClient } from "graphql-ws";
 
 const endpoint = "/graphql";
 
+// forbidden is the code with which the server closes a WebSocket whose token it
+// does not accept, or not any longer.
+const forbidden = 4403;
+
 // createFetcher gives GraphiQL its way to the server: one POST for a query or
-// a mutation, a stream of server-sent events for a subscription, both with the
-// session's token. An operation that is refused as unauthenticated, with
-// nothing of it done, is sent once more after the session has been renewed.
+// a mutation, a WebSocket for a subscription, both with the session's token.
+// An operation that is refused as unauthenticated, with nothing of it done, is
+// sent once more after the session has been renewed. So is a subscription whose
+// token has expired on the way.
 //
 // close ends the streams that are open; the fetcher is not used afterwards.
 export function createFetcher(session) {
@@ -41,8 +46,8 @@ async function ask(session, operation, headers) {
   return answer;
 }
 
-// follow subscribes, and returns GraphiQL's handle to stop. An observer hears
-// nothing more after it stopped, failed or completed.
+// follow subscribes, on a connection of its own, and returns GraphiQL's handle
+// to stop. An observer hears nothing more after it stopped, failed or completed.
 function follow(session, operation, headers, observer, streams) {
   const { identity } = session.snapshot();
   let over = false;
@@ -65,42 +70,58 @@ function follow(session, operation, headers, observer, streams) {
     observer.next(result);
   };
 
-  // refuse takes an answer that is the end of this stream. It starts the one
-  // other attempt, or shows the answer.
-  const refuse = async (answer) => {
-    disconnect();
-    if (isUnauthenticated(answer) && !renewed && (await session.renew()) && !over) {
-      renewed = true;
-      connect();
+  const connect = async () => {
+    // Before the connection: the server waits only seconds for who it is.
+    const connectionParams = await headersFor(session, headers);
+    if (over) {
       return;
     }
-    finish(() => {
-      show(answer);
-      observer.complete();
-    });
-  };
+    let left = false;
 
-  const connect = () => {
-    let answer = null; // instead of a stream
-    const client = createClient({
-      url: endpoint,
-      headers: () => headersFor(session, headers),
-      // A connection that breaks is shown, not hidden behind retries.
-      retryAttempts: 0,
-      fetchFn: async (url, init) => {
-        const response = await fetch(url, init);
-        if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
-          answer = await read(response);
-          throw new Error("not a stream");
+    // leave ends this connection, once. It starts the one other attempt, or
+    // tells how the subscription ended.
+    const leave = async (unauthenticated, tell) => {
+      if (left) {
+        return;
+      }
+      left = true;
+      disconnect();
+      if (unauthenticated && !renewed && (await session.renew()) && !over) {
+        renewed = true;
+        connect();
+        return;
+      }
+      finish(tell);
+    };
+
+    const refuse = (answer) =>
+      leave(isUnauthenticated(answer), () => {
+        show(answer);
+        observer.complete();
+      });
+
+    const lose = (failure) => {
+      const unauthenticated = failure.code === forbidden;
+      leave(unauthenticated, () => {
+        if (unauthenticated) {
+          session.refused(identity);
         }
-        return response;
-      },
+        observer.error(explain(failure));
+      });
+    };
+
+    const client = createClient({
+      url: endpoint, // which a browser resolves to ws or wss
+      connectionParams,
+      // A connection that breaks is shown, not hidden behind retries. The
+      // client would come again after a normal closure all the same, so its
+      // closures are heard here.
+      retryAttempts: 0,
+      on: { closed: lose },
     });
-    let refusing = false;
     disconnect = client.subscribe(operation, {
       next(result) {
         if (isUnauthenticated(result)) {
-          refusing = true;
           refuse(result);
         } else {
           renewed = false;
@@ -108,16 +129,14 @@ function follow(session, operation, headers, observer, streams) {
         }
       },
       error(failure) {
-        if (answer) {
-          refuse(answer);
-        } else if (!refusing) {
-          finish(() => observer.error(failure));
+        if (Array.isArray(failure)) {
+          refuse({ errors: failure });
+        } else {
+          lose(failure);
         }
       },
       complete() {
-        if (!refusing) {
-          finish(() => observer.complete());
-        }
+        leave(false, () => observer.complete());
       },
     });
   };
@@ -126,6 +145,24 @@ function follow(session, operation, headers, observer, streams) {
   return { unsubscribe: () => finish(() => {}) };
 }
 
+// explain makes an error of what ended a connection. A browser does not say
+// why one broke or could not be made: that is a bare event, or the code 1006.
+function explain(failure) {
+  const { code = 1006, reason } = failure;
+  switch (true) {
+    case failure instanceof Error:
+      return failure;
+    case code === 1006:
+      return new Error("The connection to the server broke, or could not be made (1006).");
+    case code === forbidden:
+      return new Error(`The server does not accept the sign-in (${code} ${reason}).`);
+    default:
+      return new Error(`The server closed the connection (${[code, reason].filter(Boolean).join(" ")}).`);
+  }
+}
+
+// headersFor is also what a connection_init holds: a page cannot send headers
+// with a WebSocket.
 async function headersFor(session, extra, accept) {
   const authorization = await session.authorization();
   return {
