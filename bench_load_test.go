@@ -30,20 +30,20 @@ type orders struct {
 
 // clients is the process of the clients.
 func clients() error {
-	var todo orders
+	var errand orders
 	in := bufio.NewReader(os.Stdin)
-	if err := json.NewDecoder(in).Decode(&todo); err != nil {
+	if err := json.NewDecoder(in).Decode(&errand); err != nil {
 		return err
 	}
-	if todo.Audience != nil {
-		return todo.Audience.gather(in)
+	if errand.Audience != nil {
+		return errand.Audience.gather(in)
 	}
-	return json.NewEncoder(os.Stdout).Encode(todo.Load.run())
+	return json.NewEncoder(os.Stdout).Encode(errand.Load.run())
 }
 
 // hire starts a process of clients. What it says comes line by line; closing
 // its stdin is its end.
-func hire(b *testing.B, todo orders) (said *bufio.Reader, end io.WriteCloser, wait func() error) {
+func hire(b *testing.B, errand orders) (said *bufio.Reader, end io.WriteCloser, wait func() error) {
 	b.Helper()
 	binary, err := os.Executable()
 	if err != nil {
@@ -63,7 +63,7 @@ func hire(b *testing.B, todo orders) (said *bufio.Reader, end io.WriteCloser, wa
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	if err := json.NewEncoder(in).Encode(todo); err != nil {
+	if err := json.NewEncoder(in).Encode(errand); err != nil {
 		b.Fatal(err)
 	}
 	return bufio.NewReaderSize(out, 1<<20), in, cmd.Wait
