@@ -60,7 +60,8 @@ func (t events) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExe
 	answer, ctx := exec.DispatchOperation(withGuard(ctx, g), operation)
 	s.open()
 	ended := make(chan error, 2)
-	go func() { ended <- t.watchOver(ctx, g) }()
+	beats := make(chan struct{}, 1)
+	go func() { ended <- t.watchOver(ctx, g, t.every(heartbeat, beats)) }()
 	answers := make(chan event)
 	go func() {
 		defer func() {
@@ -83,7 +84,6 @@ func (t events) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExe
 		}
 		close(answers)
 	}()
-	beats := t.beats(ctx)
 	for s.err == nil {
 		select {
 		case <-r.Context().Done():
@@ -106,20 +106,6 @@ func (t events) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExe
 			s.next(e)
 		}
 	}
-}
-
-// beats ticks while ctx lives.
-func (h *Handler) beats(ctx context.Context) <-chan struct{} {
-	ticks := make(chan struct{})
-	go func() {
-		for h.clock.Sleep(ctx, heartbeat) == nil {
-			select {
-			case ticks <- struct{}{}:
-			case <-ctx.Done():
-			}
-		}
-	}()
-	return ticks
 }
 
 // stream writes events. After a write that failed it does nothing more.

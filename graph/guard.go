@@ -61,8 +61,9 @@ func (g *guard) holds(ctx context.Context) error {
 }
 
 // watchOver checks again and again until ctx ends; it returns the error with which
-// the operation has to end, or nil when ctx ended first.
-func (h *Handler) watchOver(ctx context.Context, g *guard) error {
+// the operation has to end, or nil when ctx ended first. After each check it
+// calls tick.
+func (h *Handler) watchOver(ctx context.Context, g *guard, tick func()) error {
 	a := platform.ActorOf(ctx)
 	for {
 		wait := recheck
@@ -74,6 +75,22 @@ func (h *Handler) watchOver(ctx context.Context, g *guard) error {
 		}
 		if err := h.stillAllowed(ctx, a, g); err != nil && ctx.Err() == nil {
 			return err
+		}
+		tick()
+	}
+}
+
+// every rings a bell at most once in d, as often as it is called. One that has
+// not been heard yet rings no louder.
+func (h *Handler) every(d time.Duration, bell chan<- struct{}) func() {
+	last := h.clock.Running()
+	return func() {
+		if now := h.clock.Running(); now-last >= d {
+			last = now
+			select {
+			case bell <- struct{}{}:
+			default:
+			}
 		}
 	}
 }

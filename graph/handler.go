@@ -18,6 +18,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
@@ -127,9 +128,19 @@ func (h *Handler) aroundResponse(ctx context.Context, next graphql.ResponseHandl
 	return res
 }
 
-// logResponse writes the one line of an operation or an event: never the
-// document, the variables or the answer.
+// logResponse writes the one line of an operation: never the document, the
+// variables or the answer. Events of a subscription that are good are many and
+// say nothing; they are for a log that shows everything.
 func (h *Handler) logResponse(ctx context.Context, res *graphql.Response, took time.Duration) {
+	level := slog.LevelInfo
+	if graphql.HasOperationContext(ctx) && len(res.Errors) == 0 {
+		if op := graphql.GetOperationContext(ctx).Operation; op != nil && op.Operation == ast.Subscription {
+			level = slog.LevelDebug
+		}
+	}
+	if !h.log.Enabled(ctx, level) {
+		return
+	}
 	attributes := []slog.Attr{
 		slog.String("requestId", requestOf(ctx).RequestID),
 		slog.Float64("ms", float64(took.Microseconds())/1000),
@@ -145,7 +156,7 @@ func (h *Handler) logResponse(ctx context.Context, res *graphql.Response, took t
 	if len(res.Errors) > 0 {
 		attributes = append(attributes, slog.Any("code", res.Errors[0].Extensions["code"]))
 	}
-	h.log.LogAttrs(ctx, slog.LevelInfo, "graphql", attributes...)
+	h.log.LogAttrs(ctx, level, "graphql", attributes...)
 }
 
 func cut(text string, longest int) string {
