@@ -324,7 +324,6 @@ func (s *server) ready(ctx context.Context) bool {
 
 func health(w http.ResponseWriter, good bool) {
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
 	status, text := http.StatusOK, `{"service":"dezky-platform-api","status":"ok"}`
 	if !good {
 		status, text = http.StatusServiceUnavailable, `{"service":"dezky-platform-api","status":"unavailable"}`

@@ -118,8 +118,6 @@ type stream struct {
 func (s *stream) open() {
 	head := s.out.Header()
 	head.Set("Content-Type", eventStream+"; charset=utf-8")
-	head.Set("Cache-Control", "no-store")
-	head.Set("X-Content-Type-Options", "nosniff")
 	head.Set("X-Accel-Buffering", "no")
 	s.out.WriteHeader(http.StatusOK)
 	s.write(": \n\n")

@@ -95,9 +95,14 @@ func (h *Handler) every(d time.Duration, bell chan<- struct{}) func() {
 	}
 }
 
-func (h *Handler) stillAllowed(ctx context.Context, a *platform.Actor, g *guard) error {
+// stillAllowed makes of a panic an error, which ends the one operation.
+func (h *Handler) stillAllowed(ctx context.Context, a *platform.Actor, g *guard) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = recovered(ctx, cause)
+		}
+	}()
 	if a != nil {
-		var err error
 		if ctx, err = h.stillSignedIn(ctx, &a.Identity, a.From); err != nil {
 			return err
 		}
@@ -121,22 +126,24 @@ func (h *Handler) unexpired(is *platform.Identity) error {
 // signedIn makes the bearer of a token that was checked before the actor of ctx,
 // as the database has them now.
 func (h *Handler) signedIn(ctx context.Context, is *platform.Identity, from platform.From) (context.Context, error) {
-	if err := h.unexpired(is); err != nil {
-		return nil, err
-	}
-	actor, err := h.p.SignIn(ctx, *is, from)
-	if err != nil {
-		return nil, err
-	}
-	return platform.WithActor(ctx, actor), nil
+	return h.actingAs(ctx, is, from, h.p.SignIn)
 }
 
 // stillSignedIn is signedIn for what runs already: it may be a little behind.
 func (h *Handler) stillSignedIn(ctx context.Context, is *platform.Identity, from platform.From) (context.Context, error) {
+	return h.actingAs(ctx, is, from, h.callers.signIn)
+}
+
+// signingIn looks up what the bearer of a token may do.
+type signingIn func(context.Context, platform.Identity, platform.From) (*platform.Actor, error)
+
+func (h *Handler) actingAs(
+	ctx context.Context, is *platform.Identity, from platform.From, signIn signingIn,
+) (context.Context, error) {
 	if err := h.unexpired(is); err != nil {
 		return nil, err
 	}
-	actor, err := h.callers.actor(ctx, h, is, from)
+	actor, err := signIn(ctx, *is, from)
 	if err != nil {
 		return nil, err
 	}

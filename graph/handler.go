@@ -63,7 +63,7 @@ type Handler struct {
 	origins  []string
 	proxies  int
 	turns    turns
-	callers  callers
+	callers  *callers
 	stopping <-chan struct{}
 	open     sync.WaitGroup // sockets, which http.Server forgets
 }
@@ -72,7 +72,8 @@ type Handler struct {
 func New(o Options) *Handler {
 	h := &Handler{
 		signIn: o.SignIn, p: o.Platform, clock: o.Clock, log: o.Log, present: presenter(o.Log),
-		origins: o.Origins, proxies: o.Proxies, turns: newTurns(o.Turns, o.Clock), stopping: o.Stopping,
+		origins: o.Origins, proxies: o.Proxies, turns: newTurns(o.Turns, o.Clock), callers: newCallers(o.Clock, o.Platform.SignIn),
+		stopping: o.Stopping,
 	}
 	guard := directives{platform: o.Platform, log: o.Log}
 	schema := generated.NewExecutableSchema(generated.Config{
@@ -172,7 +173,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := platform.From{
 		IP: callerIP(r, h.proxies), UserAgent: cut(r.UserAgent(), 300), RequestID: string(platform.NewID(platform.KindRequest)),
 	}
-	secure(w.Header())
 	w.Header().Set("X-Request-Id", from.RequestID)
 	if h.share(w, r) {
 		return

@@ -100,7 +100,7 @@ func newWorld(t testing.TB, changes ...func(*graph.Options, *graph.Limits)) *wor
 	w.Handler = graph.New(options)
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", w.Handler)
-	server := limits.Server(mux, log)
+	server := limits.Server(graph.Secure(mux), log)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)
 	w.URL = "http://" + listener.Addr().String()

@@ -98,11 +98,7 @@ func (p *Platform) FirstAuditEventsOf(ctx context.Context, tenants []ID, first i
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[ID]*AuditEventConnection, len(tenants))
-	for _, id := range tenants {
-		out[id] = p.auditEvents(id, Page{First: first}, lists[id])
-	}
-	return out, nil
+	return firstPages(tenants, first, lists, p.auditEvents), nil
 }
 
 func (p *Platform) auditEvents(tenant ID, page Page, list List[*AuditEvent]) *AuditEventConnection {

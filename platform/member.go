@@ -54,6 +54,22 @@ const (
 	MemberSourceMutation MemberSource = "MUTATION"
 )
 
+// MemberConnection is a page of members.
+type MemberConnection = Connection[*Member]
+
+// MemberEdge is a member in a list.
+type MemberEdge = Edge[*Member]
+
+// What audit says of members.
+const (
+	ActionMemberUpdated  Action = "MEMBER_UPDATED"
+	ActionMemberRemoved  Action = "MEMBER_REMOVED"
+	ActionMemberRestored Action = "MEMBER_RESTORED"
+)
+
+// MemberPayload is the answer of mutations about a member.
+type MemberPayload = Payload[*Member]
+
 // MemberReader reads memberships.
 type MemberReader interface {
 	// MembershipsOf are all memberships of a person, in every state, oldest first.
@@ -96,11 +112,7 @@ func (p *Platform) FirstMembersOf(ctx context.Context, tenants []ID, first int) 
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[ID]*Connection[*Member], len(tenants))
-	for _, id := range tenants {
-		out[id] = p.members(id, Page{First: first}, lists[id])
-	}
-	return out, nil
+	return firstPages(tenants, first, lists, p.members), nil
 }
 
 func (p *Platform) members(tenant ID, page Page, list List[*Member]) *Connection[*Member] {
@@ -109,50 +121,6 @@ func (p *Platform) members(tenant ID, page Page, list List[*Member]) *Connection
 		return counts[tenant], err
 	})
 }
-
-// syncMemberships says which memberships change when a token names tenants: a
-// new tenant gives one, one that a token gave and none names any more goes to
-// rest, and a tombstone or a suspension stays what it is.
-func syncMemberships(u *User, held []*Member, named []*Tenant, newID func() ID, now Time) (changed []*Member) {
-	for _, t := range named {
-		if !slices.ContainsFunc(held, func(m *Member) bool { return m.TenantID == t.ID }) {
-			changed = append(changed, &Member{
-				Document: Document{ID: newID()}, TenantID: t.ID, UserID: u.ID,
-				Role: MemberRoleMember, State: MemberStateActive, Source: MemberSourceToken, JoinedAt: now,
-			})
-		}
-	}
-	for _, m := range held {
-		names := slices.ContainsFunc(named, func(t *Tenant) bool { return t.ID == m.TenantID })
-		if m.Source == MemberSourceToken && m.State == MemberStateActive && !names {
-			gone := *m
-			gone.State = MemberStateLapsed
-			changed = append(changed, &gone)
-		}
-		if m.State == MemberStateLapsed && names {
-			back := *m
-			back.State = MemberStateActive
-			changed = append(changed, &back)
-		}
-	}
-	return changed
-}
-
-// MemberConnection is a page of members.
-type MemberConnection = Connection[*Member]
-
-// MemberEdge is a member in a list.
-type MemberEdge = Edge[*Member]
-
-// What audit says of members.
-const (
-	ActionMemberUpdated  Action = "MEMBER_UPDATED"
-	ActionMemberRemoved  Action = "MEMBER_REMOVED"
-	ActionMemberRestored Action = "MEMBER_RESTORED"
-)
-
-// MemberPayload is the answer of mutations about a member.
-type MemberPayload = Payload[*Member]
 
 // UpdateMemberInput says what changes of a member.
 type UpdateMemberInput struct {
@@ -262,6 +230,34 @@ func (p *Platform) changeMember(ctx context.Context, action Action, tenant, id I
 		return w.PutTenant(ctx, t)
 	})
 	return m, err
+}
+
+// syncMemberships says which memberships change when a token names tenants: a
+// new tenant gives one, one that a token gave and none names any more goes to
+// rest, and a tombstone or a suspension stays what it is.
+func syncMemberships(u *User, held []*Member, named []*Tenant, newID func() ID, now Time) (changed []*Member) {
+	for _, t := range named {
+		if !slices.ContainsFunc(held, func(m *Member) bool { return m.TenantID == t.ID }) {
+			changed = append(changed, &Member{
+				Document: Document{ID: newID()}, TenantID: t.ID, UserID: u.ID,
+				Role: MemberRoleMember, State: MemberStateActive, Source: MemberSourceToken, JoinedAt: now,
+			})
+		}
+	}
+	for _, m := range held {
+		names := slices.ContainsFunc(named, func(t *Tenant) bool { return t.ID == m.TenantID })
+		if m.Source == MemberSourceToken && m.State == MemberStateActive && !names {
+			gone := *m
+			gone.State = MemberStateLapsed
+			changed = append(changed, &gone)
+		}
+		if m.State == MemberStateLapsed && names {
+			back := *m
+			back.State = MemberStateActive
+			changed = append(changed, &back)
+		}
+	}
+	return changed
 }
 
 func (m *Member) administers() bool {

@@ -138,6 +138,18 @@ func NewConnection[T any](page Page, list List[T], total func(context.Context) (
 	return c
 }
 
+// firstPages makes connections of the first pages of a list that each of some
+// tenants has; one without an entry has an empty page.
+func firstPages[T any](
+	tenants []ID, first int, lists map[ID]List[T], connect func(tenant ID, page Page, list List[T]) *Connection[T],
+) map[ID]*Connection[T] {
+	out := make(map[ID]*Connection[T], len(tenants))
+	for _, id := range tenants {
+		out[id] = connect(id, Page{First: first}, lists[id])
+	}
+	return out
+}
+
 // Nodes are the entries without their places.
 func (c *Connection[T]) Nodes() []T {
 	nodes := make([]T, len(c.Edges))

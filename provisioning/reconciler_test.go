@@ -104,6 +104,7 @@ func TestACallThatHangsIsGivenUpAfterThirtySeconds(t *testing.T) {
 		p.state(t, id, i, ok)
 	}
 	p.state(t, id, stripe, skipped)
+	until(t, "the call that hangs", func() bool { return calls.Load() == 1 }) // its time has begun then
 	if s := p.step(t, id, stalwart); s.State != platform.ProvisioningStateRunning {
 		t.Errorf("the one that hangs is %s", s.State)
 	}
