@@ -48,29 +48,6 @@ type Step struct {
 	RequestID string
 }
 
-// Want is what should be outside. Exactly one field is set, by the subject's
-// kind.
-type Want struct {
-	Tenant *TenantWant
-}
-
-// TenantWant is what a tenant wants of the outside systems.
-type TenantWant struct {
-	ID   ID
-	Slug string
-	Name string
-	// MailDomain is the tenant's platform mail domain (F-7), or "" where the
-	// platform has none.
-	MailDomain string
-}
-
-// Group is the tenant's group at the identity provider. Nothing that a tenant
-// can name begins like it.
-func (w TenantWant) Group() string { return TenantGroupPrefix + w.Slug }
-
-// TenantGroupPrefix begins the name of every tenant's group.
-const TenantGroupPrefix = "tenant-"
-
 // Provisioning is what the outside systems have of one subject, step by step.
 // Its ID is the subject's. Every change of it is one compare-and-set, and the
 // order of those is the order of its sequences.
