@@ -26,6 +26,7 @@ import (
 // Client calls one Authentik. It is safe for use by many at once.
 type Client struct {
 	call  *httpcall.Caller
+	clock platform.Clock
 	base  string
 	token platform.Secret
 }
@@ -36,6 +37,7 @@ type Client struct {
 func New(url string, token platform.Secret, transport http.RoundTripper, clock platform.Clock) *Client {
 	return &Client{
 		call:  httpcall.New("identity provider", transport, clock, httpcall.DefaultLimits()),
+		clock: clock,
 		base:  strings.TrimRight(url, "/") + "/api/v3",
 		token: token,
 	}
@@ -130,16 +132,25 @@ func list[T any](ctx context.Context, c *Client, path string, filter url.Values)
 }
 
 // refused is the error for a status that the call did not want. Only a JSON
-// answer is quoted: Django's pages of errors show the request's headers.
+// answer that says what is wrong is quoted: Django's pages of errors show the
+// request's headers, and a success may show a client's secret.
 func (c *Client) refused(a *httpcall.Answer) error {
-	if !a.IsJSON() {
-		return c.call.Refused(a, "")
+	if !a.IsJSON() || a.Status < http.StatusBadRequest {
+		return c.refusedQuietly(a)
 	}
 	detail := reasons(a.Body)
 	if token := c.token.Reveal(); token != "" {
 		detail = strings.ReplaceAll(detail, token, c.token.String())
 	}
 	return c.call.Refused(a, detail)
+}
+
+// refusedQuietly is the same without a word of the answer.
+func (c *Client) refusedQuietly(a *httpcall.Answer) error {
+	if kind := a.Header.Get("Content-Type"); a.Status == http.StatusOK && !a.IsJSON() {
+		return c.call.Garbled(fmt.Errorf("%s instead of JSON", kind)) // a proxy's word, while what is behind it restarts
+	}
+	return c.call.Refused(a, "")
 }
 
 // reasons puts an error's body into a line, such as "name: This field is

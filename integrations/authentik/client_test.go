@@ -27,6 +27,7 @@ const secret = "a-token-that-nobody-may-read"
 type world struct {
 	*standin.Server
 	*Client
+	clock *clocktest.Clock
 	// before is called with every request before it goes out.
 	before func(*http.Request)
 }
@@ -40,7 +41,8 @@ func newWorld(t testing.TB) *world {
 	}
 	host := httptest.NewServer(server)
 	t.Cleanup(host.Close)
-	w := &world{Server: server}
+	w := &world{Server: server, clock: clock}
+	server.SetBaseURL(host.URL)
 	w.Client = New(host.URL+"/", platform.NewSecret(secret), transport(func(r *http.Request) (*http.Response, error) {
 		if w.before != nil {
 			w.before(r)
@@ -107,10 +109,12 @@ func TestApplyTwice(t *testing.T) {
 	}
 }
 
-func TestApplySkipsWhatIsNoTenant(t *testing.T) {
+func TestApplySkipsWhatItDoesNotKnow(t *testing.T) {
 	w := newWorld(t)
-	if _, err := w.Apply(t.Context(), platform.Step{}); !errors.Is(err, platform.ErrSkip) || len(w.Stage().Calls()) > 0 {
-		t.Errorf("got %v and the calls %v", err, w.Stage().Calls())
+	for _, want := range []platform.Want{{}, {Domain: &platform.DomainWant{ID: "dom_acme", Name: "acme.dk"}}} {
+		if _, err := w.Apply(t.Context(), platform.Step{Want: want}); !errors.Is(err, platform.ErrSkip) || len(w.Stage().Calls()) > 0 {
+			t.Errorf("got %v and the calls %v", err, w.Stage().Calls())
+		}
 	}
 }
 

@@ -2,10 +2,12 @@ package authentik
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -16,6 +18,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/legacy"
+
+	"github.com/dezky/platform/integrations/authentik/standin"
 )
 
 const specificationFile = "../../../shared/contracts/data/authentik-openapi.yaml"
@@ -71,6 +75,9 @@ func checkExchange(r *http.Request, res *http.Response) error {
 	if err := openapi3filter.ValidateRequest(r.Context(), request); err != nil {
 		return err
 	}
+	if err := checkFields(r, route.Operation); err != nil {
+		return fmt.Errorf("%s %s: %w", r.Method, route.Path, err)
+	}
 	// The specification has no 404 where there is one.
 	if r.Context().Value(faulty{}) != nil || res.StatusCode == http.StatusNotFound || res.StatusCode >= 500 {
 		return nil
@@ -86,10 +93,62 @@ func checkExchange(r *http.Request, res *http.Response) error {
 	return openapi3filter.ValidateResponse(r.Context(), answer.SetBodyBytes(body))
 }
 
+// checkFields makes sure that the body says nothing that the operation does not
+// know: Authentik would take it for nothing said.
+func checkFields(r *http.Request, operation *openapi3.Operation) error {
+	if r.GetBody == nil || r.ContentLength == 0 {
+		return nil
+	}
+	if operation.RequestBody == nil {
+		return errors.New("it takes no body")
+	}
+	content, err := r.GetBody()
+	if err != nil {
+		return err
+	}
+	var body any
+	if err := json.NewDecoder(content).Decode(&body); err != nil {
+		return err
+	}
+	return unknownField(operation.RequestBody.Value.Content.Get("application/json").Schema.Value, body, "")
+}
+
+func unknownField(schema *openapi3.Schema, value any, at string) error {
+	if schema == nil {
+		return nil
+	}
+	switch value := value.(type) {
+	case []any:
+		for _, item := range value {
+			if schema.Items == nil {
+				return nil
+			}
+			if err := unknownField(schema.Items.Value, item, at+"[]"); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		for name, field := range value {
+			known := schema.Properties[name]
+			switch {
+			case known != nil:
+				if err := unknownField(known.Value, field, at+"."+name); err != nil {
+					return err
+				}
+			case schema.AdditionalProperties.Schema == nil && !(schema.AdditionalProperties.Has != nil && *schema.AdditionalProperties.Has):
+				return fmt.Errorf("it has no field %s.%s", at, name)
+			}
+		}
+	}
+	return nil
+}
+
 // broken is the end of a body that was cut off.
 type broken struct{ err error }
 
 func (b broken) Read([]byte) (int, error) { return 0, b.err }
+
+const anyUUID = "00000000-0000-4000-8000-000000000000"
 
 // TestSpecificationCatches makes sure that the check itself is one.
 func TestSpecificationCatches(t *testing.T) {
@@ -110,6 +169,11 @@ func TestSpecificationCatches(t *testing.T) {
 		"no slash":          {"GET", "/core/groups", "", true},
 		"name is missing":   {"POST", "/core/groups/", `{"attributes":{}}`, true},
 		"name is a number":  {"POST", "/core/groups/", `{"name":1}`, true},
+		"unknown field":     {"POST", "/core/groups/", `{"name":"x","tenant":"y"}`, true},
+		"free attributes":   {"POST", "/core/groups/", `{"name":"x","attributes":{"dezky":{"a":"b"}}}`, false},
+		"unknown subfield":  {"POST", "/providers/oauth2/", `{"name":"x","authorization_flow":"` + anyUUID + `","invalidation_flow":"` + anyUUID + `","redirect_uris":[{"matching_mode":"strict","url":"x","kind":"y"}]}`, true},
+		"a body too many":   {"DELETE", "/core/users/2/", `{"force":true}`, true},
+		"number in a path":  {"GET", "/core/users/x/", "", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := http.NewRequestWithContext(t.Context(), test.method, "http://x/api/v3"+test.target, strings.NewReader(test.body))
@@ -132,6 +196,13 @@ func TestStandinAnswersAsSpecified(t *testing.T) {
 		t.Fatal(err)
 	}
 	group := w.Groups()["choir"].PK
+	if err := w.AddPerson(standin.Person{Username: "olga", Email: "o@acme.dk", MFA: true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.SignInOffline("olga", standin.Portal); err != nil {
+		t.Fatal(err)
+	}
+	w.crm(t)
 	for _, test := range []struct {
 		method, path string
 		body         any
@@ -146,17 +217,45 @@ func TestStandinAnswersAsSpecified(t *testing.T) {
 		{"GET", "/core/users/", nil, 200},
 		{"GET", "/core/users/2/", nil, 200},
 		{"PATCH", "/core/users/2/", map[string]any{"is_active": false}, 200},
-		{"POST", "/core/groups/" + group + "/add_user/", map[string]any{"pk": 2}, 204},
-		{"POST", "/core/groups/" + group + "/remove_user/", map[string]any{"pk": 2}, 204},
+		{"POST", "/core/groups/" + group + "/add_user/", map[string]any{"pk": 1}, 204},
+		{"POST", "/core/groups/" + group + "/remove_user/", map[string]any{"pk": 1}, 204},
 		{"POST", "/core/groups/" + group + "/add_user/", map[string]any{"pk": 99}, 404},
 		{"PUT", "/core/groups/" + group + "/", map[string]any{"name": "choir"}, 200},
 		{"PUT", "/core/users/2/", map[string]any{"username": "anna", "name": "Anna"}, 200},
+		{"POST", "/core/users/2/set_password/", map[string]any{"password": "x"}, 204},
+		{"GET", "/core/authenticated_sessions/", nil, 200},
+		{"GET", "/core/authenticated_sessions/?user__username=anna", nil, 200},
+		{"DELETE", "/core/authenticated_sessions/bulk_delete/?user_pks=2", nil, 200},
+		{"DELETE", "/core/authenticated_sessions/" + anyUUID + "/", nil, 404},
+		{"GET", "/oauth2/refresh_tokens/", nil, 200},
+		{"GET", "/oauth2/refresh_tokens/?user=2", nil, 200},
+		{"GET", "/oauth2/refresh_tokens/?user=99", nil, 400},
+		{"GET", "/authenticators/admin/all/?user=2", nil, 200},
+		{"GET", "/core/applications/", nil, 200},
+		{"GET", "/core/applications/?slug=acme-crm&superuser_full_list=true", nil, 200},
+		{"GET", "/core/applications/acme-crm/", nil, 200},
+		{"POST", "/core/applications/", map[string]any{"name": "Token", "slug": "token"}, 400},
+		{"GET", "/policies/bindings/", nil, 200},
+		{"GET", "/policies/bindings/?target=" + anyUUID, nil, 400},
+		{"POST", "/policies/bindings/", map[string]any{"target": w.Applications()["acme-crm"].PK, "order": 1, "group": group, "user": 1}, 400},
+		{"POST", "/policies/bindings/", map[string]any{"target": w.Applications()["acme-crm"].PK, "order": 1, "user": 1}, 201},
+		{"GET", "/providers/oauth2/", nil, 200},
+		{"GET", "/providers/oauth2/1/", nil, 200},
+		{"GET", "/providers/oauth2/1/setup_urls/", nil, 200},
+		{"GET", "/flows/instances/?designation=authorization&ordering=slug", nil, 200},
+		{"GET", "/crypto/certificatekeypairs/", nil, 200},
+		{"GET", "/propertymappings/provider/scope/", nil, 200},
 		{"DELETE", "/core/users/2/", nil, 204},
 		{"DELETE", "/core/groups/" + group + "/", nil, 204},
 		{"GET", "/core/users/me/", nil, 200},
 		{"GET", "/admin/version/", nil, 200},
 	} {
-		a, err := w.send(t.Context(), test.method, test.path, nil, test.body)
+		path, query, _ := strings.Cut(strings.ReplaceAll(test.path, "/2/", fmt.Sprintf("/%d/", w.Users()["anna"].PK)), "?")
+		filter, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := w.send(t.Context(), test.method, path, filter, test.body)
 		if err != nil {
 			t.Errorf("%s %s: %v", test.method, test.path, errors.Unwrap(err))
 		} else if a.Status != test.status {

@@ -131,6 +131,7 @@ func (s *Server) deleteGroup(r *http.Request) reply {
 		return notFound()
 	}
 	s.setMembers(g, nil)
+	maps.DeleteFunc(s.state.Bindings, func(_ string, b *binding) bool { return b.Group == g.PK })
 	delete(s.state.Groups, g.PK)
 	delete(s.named, g.Name)
 	delete(s.members, g.PK)

@@ -3,19 +3,19 @@ package standin
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 )
-
-// Password signs every user in. It is for development only.
-const Password = "dezky-development"
 
 func (s *Server) issuerRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /application/o/{application}/.well-known/openid-configuration", s.discovery)
 	mux.HandleFunc("GET /application/o/{application}/jwks/", s.keySet)
 	mux.HandleFunc("POST /application/o/token/", s.tokenEndpoint)
+	mux.HandleFunc("GET /application/o/userinfo/{$}", s.userinfo)
+	mux.HandleFunc("POST /application/o/userinfo/{$}", s.userinfo)
 	return mux
 }
 
@@ -45,10 +45,10 @@ func (s *Server) discovery(w http.ResponseWriter, r *http.Request) {
 		"end_session_endpoint":                  issuer + "end-session/",
 		"jwks_uri":                              issuer + "jwks/",
 		"response_types_supported":              []string{"code"},
-		"grant_types_supported":                 []string{"client_credentials"},
+		"grant_types_supported":                 []string{"refresh_token", "client_credentials", "password"},
 		"subject_types_supported":               []string{"public"},
 		"id_token_signing_alg_values_supported": []string{keys[0].algorithm.String()},
-		"scopes_supported":                      []string{"openid", "email", "profile"},
+		"scopes_supported":                      append(defaultScope(), offlineAccess),
 	})
 }
 
@@ -74,27 +74,59 @@ func (s *Server) keySet(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, http.StatusOK, set)
 }
 
-// tokenEndpoint signs in without a browser, with a user's name and Password.
+// tokenEndpoint signs in without a browser, with a user's name and password. To
+// the real one both grants are the same, and its password is one for
+// applications; here it is the user's own.
 func (s *Server) tokenEndpoint(w http.ResponseWriter, r *http.Request) {
-	username, application := r.PostFormValue("username"), r.PostFormValue("client_id")
-	if r.PostFormValue("grant_type") != "client_credentials" {
-		answerJSON(w, http.StatusBadRequest, map[string]string{"error": "unsupported_grant_type"})
-		return
+	username, client := r.PostFormValue("username"), r.PostFormValue("client_id")
+	switch r.PostFormValue("grant_type") {
+	case "client_credentials", "password":
+		if !s.CheckPassword(username, r.PostFormValue("password")) {
+			refuseToken(w, "invalid_grant")
+			return
+		}
+		s.answerTokens(w, username, client, r.PostFormValue("scope"), "")
+	case "refresh_token":
+		username, spent, problem := s.spend(r.PostFormValue("refresh_token"), client, r.PostFormValue("client_secret"))
+		if problem != "" {
+			refuseToken(w, problem)
+			return
+		}
+		s.answerTokens(w, username, client, strings.Join(spent.Scope, " "), spent.SID)
+	default:
+		refuseToken(w, "unsupported_grant_type")
 	}
-	access, err := s.SignIn(username, application)
-	if err != nil || r.PostFormValue("password") != Password {
-		answerJSON(w, http.StatusBadRequest, map[string]string{"error": "invalid_grant"})
-		return
+}
+
+func (s *Server) answerTokens(w http.ResponseWriter, username, client, asked, offline string) {
+	s.mu.RLock()
+	_, p, _, err := s.admit(username, client)
+	var scope []string
+	if err == nil {
+		scope = p.granted(asked)
 	}
-	id, err := s.SignIn(username, application, IDToken())
+	s.mu.RUnlock()
+	var tokens issued
+	if err == nil {
+		tokens, err = s.issue(username, client, grant{scope, offline})
+	}
 	if err != nil {
-		answerJSON(w, http.StatusBadRequest, map[string]string{"error": "invalid_grant"})
+		refuseToken(w, "invalid_grant")
 		return
+	}
+	answer := map[string]any{
+		"access_token": tokens.access, "token_type": "Bearer", "scope": strings.Join(scope, " "),
+		"expires_in": int(Lifetime / time.Second), "id_token": tokens.id,
+	}
+	if tokens.refresh != "" {
+		answer["refresh_token"] = tokens.refresh
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	answerJSON(w, http.StatusOK, map[string]any{
-		"access_token": access, "token_type": "Bearer", "expires_in": int(Lifetime / time.Second), "id_token": id,
-	})
+	answerJSON(w, http.StatusOK, answer)
+}
+
+func refuseToken(w http.ResponseWriter, problem string) {
+	answerJSON(w, http.StatusBadRequest, map[string]string{"error": problem})
 }
 
 func answerJSON(w http.ResponseWriter, status int, body any) {

@@ -24,7 +24,8 @@ type Person struct {
 	// EmailUnverified makes tokens say email_verified: false, as Authentik's own
 	// mappings do.
 	EmailUnverified bool
-	// MFA makes tokens say that a second factor was used.
+	// MFA makes tokens say that a second factor was used, and gives the person an
+	// authenticator.
 	MFA bool
 }
 
@@ -55,6 +56,9 @@ func (s *Server) AddPerson(p Person) error {
 		u := &user{UUID: p.UUID, Username: p.Username, Name: p.Name, Email: p.Email, Type: "internal", Path: "dezky", Active: true, Person: &p}
 		s.addUser(u)
 		s.setGroups(u, groups)
+		if p.MFA {
+			s.addDevice(u, "totp", true)
+		}
 		return nil
 	})
 }

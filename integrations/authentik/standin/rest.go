@@ -22,6 +22,12 @@ func detail(status int, text string) reply {
 	return reply{status, map[string]any{"detail": text}}
 }
 
+// notPlayed refuses what the real one has and nobody here should use: a PUT
+// clears whatever it does not name.
+func notPlayed(r *http.Request) reply {
+	return detail(http.StatusNotImplemented, "The stand-in does not play "+r.Method+" here.")
+}
+
 func notFound() reply { return detail(http.StatusNotFound, "Not found.") }
 
 // methods are what can be done with one path. Each runs under the server's
@@ -38,7 +44,26 @@ func (s *Server) apiRoutes() http.Handler {
 		"/core/users/{$}":                      {"GET": s.listUsers, "POST": s.createUser},
 		"/core/users/me/{$}":                   {"GET": s.me},
 		"/core/users/{user}/{$}":               {"GET": s.getUser, "PUT": s.putUser, "PATCH": s.patchUser, "DELETE": s.deleteUser},
+		"/core/users/{user}/set_password/{$}":  {"POST": s.setPassword},
 		"/admin/version/{$}":                   {"GET": s.version},
+
+		"/core/authenticated_sessions/{$}":             {"GET": s.listSessions},
+		"/core/authenticated_sessions/bulk_delete/{$}": {"DELETE": s.deleteSessionsOf},
+		"/core/authenticated_sessions/{session}/{$}":   {"DELETE": s.deleteSession},
+		"/oauth2/refresh_tokens/{$}":                   {"GET": s.listRefreshTokens},
+		"/oauth2/refresh_tokens/{token}/{$}":           {"DELETE": s.deleteRefreshToken},
+		"/authenticators/admin/all/{$}":                {"GET": s.listDevices},
+
+		"/core/applications/{$}":                      {"GET": s.listApplications, "POST": s.createApplication},
+		"/core/applications/{application}/{$}":        {"GET": s.getApplication, "PUT": notPlayed, "PATCH": s.patchApplication, "DELETE": s.deleteApplication},
+		"/policies/bindings/{$}":                      {"GET": s.listBindings, "POST": s.createBinding},
+		"/policies/bindings/{binding}/{$}":            {"GET": s.getBinding, "PUT": notPlayed, "PATCH": s.patchBinding, "DELETE": s.deleteBinding},
+		"/providers/oauth2/{$}":                       {"GET": s.listProviders, "POST": s.createProvider},
+		"/providers/oauth2/{provider}/{$}":            {"GET": s.getProvider, "PUT": notPlayed, "PATCH": notPlayed, "DELETE": s.deleteProvider},
+		"/providers/oauth2/{provider}/setup_urls/{$}": {"GET": s.setupURLs},
+		"/flows/instances/{$}":                        {"GET": s.listFlows},
+		"/crypto/certificatekeypairs/{$}":             {"GET": s.listKeyPairs},
+		"/propertymappings/provider/scope/{$}":        {"GET": s.listScopeMappings},
 	} {
 		mux.Handle("/api/v3"+path, s.serve(m))
 	}

@@ -1,7 +1,8 @@
 // Package standin plays Authentik for development and tests: the part of its
 // REST API v3 that the client uses, with the traps of the real one, and an OIDC
-// issuer with a key set for each of the platform's two applications, whose
-// tokens are real.
+// issuer with a key set for each application, the platform's own two and those
+// made over the API. Their tokens are real, and so is who can get one: somebody
+// active, with their password, in a group that the application is bound to.
 //
 // What it does not play it refuses aloud: a filter that the real API has and
 // this one does not is answered with 501.
@@ -21,8 +22,8 @@ import (
 
 // Options are what a Server needs.
 type Options struct {
-	// File keeps groups, users, keys and the API token, so that after a restart
-	// every handle and token is still good; "" keeps them in memory.
+	// File keeps everything, keys and the API token too, so that after a restart
+	// every handle, session and token is still good; "" keeps it in memory.
 	File string
 	// Token is the API token. Without one it is the file's, or a new one.
 	Token platform.Secret
@@ -46,6 +47,7 @@ type Server struct {
 	state   state
 	named   map[string]*group
 	members map[string]map[int]bool // by group
+	sids    map[string]*session     // by what tokens call a session
 	changes int
 
 	saving sync.Mutex
@@ -59,6 +61,23 @@ type state struct {
 	Groups   map[string]*group `json:"groups"`
 	Users    map[int]*user     `json:"users"`
 	Keys     map[string][]*Key `json:"keys"` // by application, the newest first
+
+	// NextNumber is the next pk of a provider, a refresh token or a device.
+	NextNumber    int                     `json:"nextNumber"`
+	Sessions      map[string]*session     `json:"sessions"` // by uuid
+	RefreshTokens map[int]*refresh        `json:"refreshTokens"`
+	Devices       map[int]*device         `json:"devices"`
+	Applications  map[string]*application `json:"applications"` // by slug
+	Bindings      map[string]*binding     `json:"bindings"`
+	Providers     map[int]*provider       `json:"providers"`
+}
+
+func newState() state {
+	return state{
+		NextUser: 1, NextNumber: 1, Groups: map[string]*group{}, Users: map[int]*user{}, Keys: map[string][]*Key{},
+		Sessions: map[string]*session{}, RefreshTokens: map[int]*refresh{}, Devices: map[int]*device{},
+		Applications: map[string]*application{}, Bindings: map[string]*binding{}, Providers: map[int]*provider{},
+	}
 }
 
 // New makes a server, with what its file remembers.
@@ -67,9 +86,10 @@ func New(o Options) (*Server, error) {
 		file:    o.File,
 		clock:   o.Clock,
 		base:    strings.TrimRight(o.BaseURL, "/"),
-		state:   state{NextUser: 1, Groups: map[string]*group{}, Users: map[int]*user{}, Keys: map[string][]*Key{}},
+		state:   newState(),
 		named:   map[string]*group{},
 		members: map[string]map[int]bool{},
+		sids:    map[string]*session{},
 	}
 	if err := stage.Load(o.File, &s.state); err != nil {
 		return nil, fmt.Errorf("read the state of the Authentik stand-in: %w", err)
@@ -83,6 +103,9 @@ func New(o Options) (*Server, error) {
 			s.members[pk][u.PK] = true
 		}
 	}
+	for _, a := range s.state.Sessions {
+		s.sids[a.sid()] = a
+	}
 	if err := s.settle(o.Token); err != nil {
 		return nil, err
 	}
@@ -95,7 +118,7 @@ func New(o Options) (*Server, error) {
 }
 
 // settle makes what every server has: a token, the account that the token is
-// of, and a key for each application.
+// of, and the platform's two applications.
 func (s *Server) settle(token platform.Secret) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,15 +131,10 @@ func (s *Server) settle(token platform.Secret) error {
 	if len(s.state.Users) == 0 {
 		s.addUser(&user{UUID: newUUID(), Username: serviceAccount, Name: "Dezky backend", Type: "service_account", Path: "dezky", Active: true})
 	}
-	for _, application := range Applications() {
-		if len(s.state.Keys[application]) > 0 {
-			continue
-		}
-		key, err := NewKey("ES256")
-		if err != nil {
+	for _, slug := range Applications() {
+		if err := s.settleApplication(slug); err != nil {
 			return err
 		}
-		s.state.Keys[application] = []*Key{key}
 	}
 	s.changes++
 	return nil

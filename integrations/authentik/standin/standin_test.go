@@ -364,7 +364,7 @@ func TestTokenEndpoint(t *testing.T) {
 		"password":    {"password", "guess", "invalid_grant"},
 		"user":        {"username", "bo", "invalid_grant"},
 		"application": {"client_id", "acme-crm", "invalid_grant"},
-		"grant":       {"grant_type", "password", "unsupported_grant_type"},
+		"grant":       {"grant_type", "urn:ietf:params:oauth:grant-type:device_code", "unsupported_grant_type"},
 	} {
 		form := url.Values{}
 		for field, values := range good {

@@ -26,6 +26,9 @@ type user struct {
 	Groups     []string        `json:"groups"` // pks
 	Joined     time.Time       `json:"joined"`
 	Updated    time.Time       `json:"updated"`
+	// Password is salted and hashed; "" is none that signs anybody in.
+	Password    string    `json:"password,omitempty"`
+	PasswordSet time.Time `json:"passwordSet,omitzero"`
 	// Person is what only people for development have.
 	Person *Person `json:"person,omitempty"`
 }
@@ -38,7 +41,7 @@ func (s *Server) addUser(u *user) {
 		u.Attributes = json.RawMessage("{}")
 	}
 	u.Joined = s.clock.Now().UTC()
-	u.Updated = u.Joined
+	u.Updated, u.PasswordSet = u.Joined, u.Joined
 	s.state.Users[u.PK] = u
 }
 
@@ -119,7 +122,8 @@ func (s *Server) createUser(r *http.Request) reply {
 
 func (s *Server) patchUser(r *http.Request) reply { return s.replaceUser(r, false) }
 
-// putUser takes a missing list of groups for an empty one.
+// putUser takes a missing list of groups for an empty one, and leaves the
+// sessions of whom it shuts out.
 func (s *Server) putUser(r *http.Request) reply { return s.replaceUser(r, true) }
 
 func (s *Server) replaceUser(r *http.Request, whole bool) reply {
@@ -144,6 +148,12 @@ func (s *Server) replaceUser(r *http.Request, whole bool) reply {
 	if whole || f.has("groups") {
 		s.setGroups(u, groups)
 	}
+	if !u.Active {
+		s.endTokens(u) // however it was saved
+		if !whole {
+			s.endSessions(u)
+		}
+	}
 	return ok(s.showUser(u, r))
 }
 
@@ -153,6 +163,9 @@ func (s *Server) deleteUser(r *http.Request) reply {
 		return notFound()
 	}
 	s.setGroups(u, nil)
+	s.endTokens(u)
+	s.endSessions(u)
+	maps.DeleteFunc(s.state.Devices, func(_ int, d *device) bool { return d.User == u.PK })
 	delete(s.state.Users, u.PK)
 	return reply{status: http.StatusNoContent}
 }
@@ -205,6 +218,37 @@ func (s *Server) setGroups(u *user, groups []string) {
 	}
 }
 
+// User is what a test wants to know of a user.
+type User struct {
+	PK         int
+	UUID       string
+	Username   string
+	Name       string
+	Email      string
+	Path       string
+	Type       string
+	Active     bool
+	Attributes map[string]any
+	// Groups are names, in their order.
+	Groups []string
+}
+
+// Users are all users, by their usernames. The API token's own account is one.
+func (s *Server) Users() map[string]User {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := map[string]User{}
+	for _, u := range s.state.Users {
+		out := User{
+			PK: u.PK, UUID: u.UUID, Username: u.Username, Name: u.Name, Email: u.Email, Path: u.Path, Type: u.Type,
+			Active: u.Active, Groups: s.groupNames(u),
+		}
+		json.Unmarshal(u.Attributes, &out.Attributes) //nolint:errcheck // only objects are stored
+		all[u.Username] = out
+	}
+	return all
+}
+
 func (s *Server) me(r *http.Request) reply {
 	u := s.userNamed(serviceAccount)
 	if u == nil {
@@ -239,7 +283,7 @@ func (s *Server) showUser(u *user, r *http.Request) map[string]any {
 	}
 	shown := u.brief()
 	for name, value := range map[string]any{
-		"date_joined": u.Joined, "last_updated": u.Updated, "password_change_date": u.Joined,
+		"date_joined": u.Joined, "last_updated": u.Updated, "password_change_date": u.PasswordSet,
 		"is_superuser": superuser, "avatar": "", "path": u.Path, "type": u.Type, "uuid": u.UUID,
 		"groups": groups, "groups_obj": nil, "roles": []any{}, "roles_obj": nil,
 	} {
