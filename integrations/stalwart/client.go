@@ -33,9 +33,23 @@ func New(url string, token platform.Secret, transport http.RoundTripper, clock p
 		// be reachable from here, so it is never asked for.
 		url:           strings.TrimSuffix(url, "/") + "/jmap",
 		authorization: authorization(token),
-		http:          httpcall.New("mail server", transport, clock, httpcall.DefaultLimits()),
+		http:          httpcall.New("mail server", transport, clock, limits()),
 	}
 }
+
+// limits are the usual ones, but for the calls at once: the server takes four
+// of one account.
+func limits() httpcall.Limits {
+	l := httpcall.DefaultLimits()
+	l.Parallel = 4
+	return l
+}
+
+// What the server takes in one request.
+const (
+	maxCalls   = 16
+	maxObjects = 500
+)
 
 func authorization(token platform.Secret) platform.Secret {
 	text := token.Reveal()
@@ -124,6 +138,9 @@ func (c *Client) read(answer *httpcall.Answer, calls []call) error {
 		if err := json.Unmarshal(args, one.out); err != nil {
 			return c.http.Garbled(fmt.Errorf("%s: %w", one.method, err))
 		}
+		if whole, ok := one.out.(interface{ isWhole() bool }); ok && !whole.isWhole() {
+			return c.http.Garbled(fmt.Errorf("%s: the answer lacks its list", one.method))
+		}
 	}
 	return nil
 }
@@ -155,40 +172,4 @@ func (c *Client) failed(method string, args json.RawMessage) error {
 		cause = fmt.Errorf("%s: %s", method, theirs.Type)
 	}
 	return platform.Errorf(platform.Unavailable, "The mail server refused what we asked.").Because(cause).Never()
-}
-
-// setResult is the answer to a /set. It never holds more of an object than its
-// id, so what was made has to be read back.
-type setResult struct {
-	Created    map[string]struct{ ID string }
-	Updated    map[string]any
-	NotCreated map[string]*setError
-	NotUpdated map[string]*setError
-}
-
-// setError says why one object was not set. What it says of values is left
-// out, since they are ours.
-type setError struct {
-	Type             string
-	Description      string
-	Properties       []string
-	ObjectID         *struct{ Object, ID string } `json:"objectId"`
-	ValidationErrors []struct{ Type, Property string }
-}
-
-func (e *setError) Error() string {
-	text := e.Type
-	if e.Description != "" {
-		text += ": " + e.Description
-	}
-	if len(e.Properties) > 0 {
-		text += fmt.Sprintf(" %q", e.Properties)
-	}
-	if e.ObjectID != nil {
-		text += fmt.Sprintf(", held by %s %s", e.ObjectID.Object, e.ObjectID.ID)
-	}
-	for _, v := range e.ValidationErrors {
-		text += fmt.Sprintf(", %s: %s", v.Property, v.Type)
-	}
-	return text
 }

@@ -33,10 +33,14 @@ type stand struct {
 
 func newStand(t *testing.T) *stand {
 	t.Helper()
+	return newStandWith(t, standin.Options{})
+}
+
+func newStandWith(t *testing.T, options standin.Options) *stand {
+	t.Helper()
 	clock := clocktest.New(time.Date(2026, 11, 23, 15, 0, 0, 0, time.UTC))
-	server, err := standin.New(standin.Options{
-		Admin: platform.NewSecret(adminSecret), Token: platform.NewSecret(tokenSecret), Clock: clock,
-	})
+	options.Admin, options.Token, options.Clock = platform.NewSecret(adminSecret), platform.NewSecret(tokenSecret), clock
+	server, err := standin.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +180,10 @@ func TestApplySkips(t *testing.T) {
 	s := newStand(t)
 	for name, want := range map[string]platform.Want{
 		"no platform mail domain": {Tenant: &platform.TenantWant{ID: "ten_acme", Name: "Acme"}},
-		"not a tenant":            {},
+		"nothing":                 {},
+		"a person":                {Person: &platform.PersonWant{ID: "usr_ada"}},
+		"no mailbox":              {Member: &platform.MemberWant{ID: "mem_ada", Tenant: acme()}},
+		"no list":                 {Group: &platform.GroupWant{ID: "grp_sales", Tenant: acme()}},
 	} {
 		if _, err := s.Apply(t.Context(), platform.Step{Want: want}); !errors.Is(err, platform.ErrSkip) {
 			t.Errorf("%s: %v", name, err)
@@ -235,7 +242,7 @@ func TestApplyInParallelMakesOneDomain(t *testing.T) {
 			handles[i] = handle
 		})
 	}
-	for len(s.server.Stage().Calls()) < len(handles) {
+	for len(s.server.Stage().Calls()) < limits().Parallel {
 		time.Sleep(time.Millisecond)
 	}
 	s.server.Stage().Release()

@@ -18,6 +18,12 @@ import (
 	"github.com/dezky/platform/platform/clocktest"
 )
 
+// skipped are the recordings that the stand-in does not play, and why.
+var skipped = map[string]string{
+	"session":           "in recovery mode a server gives relative addresses, and the stand-in is never in it",
+	"session anonymous": "in recovery mode a server gives relative addresses, and the stand-in is never in it",
+}
+
 // What was recorded from a live 0.16.19 is answered alike by the stand-in.
 func TestStandInAgreesWithRecordings(t *testing.T) {
 	lines, err := replay.Read("testdata/transcript.jsonl")
@@ -27,7 +33,6 @@ func TestStandInAgreesWithRecordings(t *testing.T) {
 	clock := clocktest.New(time.Date(2026, 11, 23, 15, 18, 26, 0, time.UTC))
 	server, err := standin.New(standin.Options{
 		Admin:     platform.NewSecret("admin:secret-of-admin"),
-		Token:     platform.NewSecret("API_secret-of-token"),
 		Clock:     clock,
 		PublicURL: "https://mail.example.test",
 		Hostname:  "mail.example.test",
@@ -39,9 +44,15 @@ func TestStandInAgreesWithRecordings(t *testing.T) {
 	defer web.Close()
 	compare := replay.Comparison{Normal: normal}
 
+	played := 0
 	for _, line := range lines {
 		for _, body := range unrecorded(line.Name) {
-			send(t, web.URL, http.MethodPost, "/jmap", "admin", "", []byte(body))
+			if status, answer := send(t, web.URL, line, "admin", []byte(body)); status != http.StatusOK || strings.Contains(fmt.Sprint(answer), "not") {
+				t.Fatalf("before %s: %d %v", line.Name, status, answer)
+			}
+		}
+		if skipped[line.Name] != "" {
+			continue
 		}
 		switch line.Name {
 		case "flash destroy": // before the first key
@@ -51,15 +62,17 @@ func TestStandInAgreesWithRecordings(t *testing.T) {
 			clock.Advance(10 * time.Millisecond)
 		}
 		body := bodyOf(t, line)
-		status, answer := send(t, web.URL, line.Request.Method, line.Request.Path, line.Request.Auth, line.Name, []byte(compare.Ours(string(body))))
-		if line.Name == "api account" { // of 622 permissions the stand-in has its own few
-			line.Response.Body.(map[string]any)["permissions"] = answer.(map[string]any)["permissions"]
-		}
+		auth := compare.Ours(credential(line))
+		status, answer := send(t, web.URL, line, auth, []byte(compare.Ours(string(body))))
 		differences := compare.Diff(line.Response.Body, answer)
 		if status != line.Response.Status || len(differences) > 0 {
 			t.Errorf("%s: sent %s %s %.300s\nexpected %d, found %d\n%s", line.Name, line.Request.Method, line.Request.Path, body,
 				line.Response.Status, status, strings.Join(differences, "\n"))
 		}
+		played++
+	}
+	if len(lines) != 108 || played != 106 {
+		t.Errorf("played %d of %d recordings", played, len(lines))
 	}
 }
 
@@ -70,21 +83,39 @@ func unrecorded(before string) []string {
 	method := func(name, args string) {
 		bodies = append(bodies, `{"using":["urn:stalwart:jmap"],"methodCalls":[["`+name+`",`+args+`,"0"]]}`)
 	}
-	create := func(name string) {
-		method("x:Domain/set", `{"create":{"d":{"name":"`+name+`","dkimManagement":{"@type":"Manual"}}}}`)
-	}
 	switch before {
 	case "query default order":
 		for i := range 7 {
-			create(fmt.Sprintf("page%d.test", i))
+			method("x:Domain/set", fmt.Sprintf(`{"create":{"d":{"name":"page%d.test","dkimManagement":{"@type":"Manual"}}}}`, i))
 		}
 	case "domain create automatic DKIM":
-		method("x:Domain/set", `{"destroy":["c","d","e","f","g","h","i"]}`)
-		create("refs.test")
-		method("x:Domain/set", `{"destroy":["j"]}`)
-		create("example.test")
+		method("x:Account/set", `{"destroy":["d"]}`)
+		method("x:Domain/set", `{"destroy":["c","d","e","f","g","h","i","j"]}`)
+		method("x:Domain/set", `{"create":{"d":{"name":"example.test"}}}`)
+		method("x:SystemSettings/set", `{"update":{"singleton":{"defaultDomainId":"k"}}}`)
+	case "race result":
+		method("x:Account/set", `{"create":{"a":{"@type":"User","name":"race","domainId":"l"}}}`)
 	}
 	return bodies
+}
+
+// credential is what a line was sent with: user:password, a token, or nothing.
+func credential(line replay.Line) string {
+	const first, second = "correct-horse-battery-staple-42", "another very strong pass phrase"
+	switch line.Name {
+	case "bad password":
+		return "admin:wrong"
+	case "bad api key":
+		return "API_wrong"
+	case "member session", "member session frozen", "member session after resume", "old password":
+		return line.Request.Auth + ":" + first
+	case "new password", "member reads domains":
+		return line.Request.Auth + ":" + second
+	}
+	if line.Request.Auth == "Bearer API" {
+		return "API_AAAABQAAAAFexampleexampleexampleexample"
+	}
+	return line.Request.Auth
 }
 
 func bodyOf(t *testing.T, line replay.Line) []byte {
@@ -105,26 +136,29 @@ func bodyOf(t *testing.T, line replay.Line) []byte {
 
 // send sends as the recorder did and reads the answer as the recorder wrote it
 // down: JSON, or a text.
-func send(t *testing.T, url, method, path, auth, name string, body []byte) (int, any) {
+func send(t *testing.T, url string, line replay.Line, auth string, body []byte) (int, any) {
 	t.Helper()
+	method, path := line.Request.Method, line.Request.Path
+	if auth == "admin" && bytes.HasPrefix(body, []byte(`{"using":["urn:stalwart:jmap"]`)) { // an unrecorded one
+		method, path = http.MethodPost, "/jmap"
+	}
 	req, err := http.NewRequestWithContext(t.Context(), method, url+path, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
+	user, password, isBasic := strings.Cut(auth, ":")
 	switch {
-	case name == "bad password":
-		req.SetBasicAuth("admin", "wrong")
-	case name == "bad api key":
-		req.Header.Set("Authorization", "Bearer API_wrong")
 	case auth == "admin":
 		req.SetBasicAuth("admin", "secret-of-admin")
-	case auth == "Bearer API":
-		req.Header.Set("Authorization", "Bearer API_secret-of-token")
+	case isBasic:
+		req.SetBasicAuth(user, password)
+	case strings.HasPrefix(auth, "API_"):
+		req.Header.Set("Authorization", "Bearer "+auth)
 	}
 	if len(body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if name == "text/plain" {
+	if line.Name == "text/plain" {
 		req.Header.Set("Content-Type", "text/plain")
 	}
 	res, err := http.DefaultTransport.RoundTrip(req)
@@ -137,7 +171,7 @@ func send(t *testing.T, url, method, path, auth, name string, body []byte) (int,
 		t.Fatal(err)
 	}
 	if challenges := res.Header.Values("WWW-Authenticate"); res.StatusCode == http.StatusUnauthorized && len(challenges) != 2 {
-		t.Errorf("%s: 401 has the challenges %q", name, challenges)
+		t.Errorf("%s: 401 has the challenges %q", line.Name, challenges)
 	}
 	var answer any
 	if json.Unmarshal(data, &answer) != nil {
@@ -158,8 +192,10 @@ var (
 // nothing of ids, dates and what a live server hashes from its own settings.
 func normal(key, text string) string {
 	switch {
-	case key == "createdAt" || key == "sessionState" || key == "state" || key == "accountId":
+	case key == "createdAt" || key == "failedAt" || key == "sessionState" || key == "state" || key == "accountId":
 		return ""
+	case key == "secret" && strings.HasPrefix(text, "API_"):
+		return "API_"
 	case key == "publicKey":
 		return keyData.ReplaceAllString(text, "x")
 	case key == "description" && strings.HasPrefix(text, "invalid type"): // serde's words

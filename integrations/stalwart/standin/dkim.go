@@ -25,6 +25,9 @@ type pendingKey struct {
 // plantKeys brings the keys to come in step with a domain's DKIM management.
 func (s *Server) plantKeys(domain string, o object) {
 	management := o["dkimManagement"].(map[string]any)
+	if management["@type"] == "Manual" && s.options.StubbornKeys {
+		return
+	}
 	if management["@type"] == "Manual" {
 		s.state.Pending = slices.DeleteFunc(s.state.Pending, func(p pendingKey) bool { return p.Domain == domain })
 		return
@@ -54,7 +57,11 @@ func (s *Server) growKeys() {
 			return false
 		}
 		id, _ := parseID(p.Domain)
-		if _, there := s.state.Objects["Domain"][id]; there || p.First {
+		_, there := s.state.Objects["Domain"][id]
+		if !there && p.First {
+			s.failTask(p)
+		}
+		if there || p.First {
 			s.makeKey(p)
 		}
 		return true
@@ -67,9 +74,7 @@ func (s *Server) makeKey(p pendingKey) {
 		algorithm, public = "rsa", rsaPublicKey()
 	}
 	due := p.Due.UTC()
-	// The ids are times, so they grow; two of one moment differ all the same.
-	s.state.LastKey = max(s.state.LastKey+1, uint64(due.UnixMilli())<<19) //nolint:gosec // never before 1970
-	s.put("DkimSignature", s.state.LastKey, object{
+	s.put("DkimSignature", s.snowflake(due), object{
 		"auid": nil, "canonicalization": "relaxed/relaxed", "expire": nil,
 		"headers":    map[string]any{"From": true, "To": true, "Date": true, "Subject": true, "Message-ID": true},
 		"privateKey": map[string]any{"secret": "****", "@type": "Text"},
@@ -78,6 +83,26 @@ func (s *Server) makeKey(p pendingKey) {
 		"createdAt": due.Format(time.RFC3339), "nextTransitionAt": nil, "stage": "active",
 		"@type": p.Type, "publicKey": public,
 	})
+}
+
+// failTask leaves the task behind that found no domain for its second key. It
+// stays until somebody destroys it.
+func (s *Server) failTask(p pendingKey) {
+	due := p.Due.UTC()
+	at := due.Format(time.RFC3339)
+	s.put("Task", s.snowflake(due), object{
+		"@type": "DkimManagement", "domainId": p.Domain, "status": map[string]any{
+			"@type": "Failed", "createdAt": at, "failedAt": at, "failedAttemptNumber": 0.0,
+			"failureReason": "Failed to write DKIM signature: Invalid foreign key: Domain with id " + p.Domain,
+		},
+	})
+}
+
+// snowflake is an id that is a time, so that ids grow; two of one moment differ
+// all the same.
+func (s *Server) snowflake(at time.Time) uint64 {
+	s.state.LastKey = max(s.state.LastKey+1, uint64(at.UnixMilli())<<19) //nolint:gosec // never before 1970
+	return s.state.LastKey
 }
 
 // keysOf are the ids of a domain's keys, in ascending order.

@@ -58,8 +58,9 @@ func (e *methodError) Error() string { return e.Type + ": " + e.Description }
 // request is one request while its calls are carried out.
 type request struct {
 	server *Server
-	// account is the caller's own.
+	// account is the caller's own, and admin says that they may do everything.
 	account string
+	admin   bool
 	// created are the ids of what this request made, by creation id.
 	created   map[string]string
 	responses []response
@@ -73,7 +74,7 @@ type response struct {
 
 func (r response) MarshalJSON() ([]byte, error) { return json.Marshal([]any{r.Name, r.Args, r.ID}) }
 
-func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, account string) {
+func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, who caller) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		answerProblem(w, internal())
@@ -87,7 +88,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, account string
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.growKeys()
-	q := &request{server: s, account: account, created: map[string]string{}}
+	q := &request{server: s, account: who.account, admin: who.admin, created: map[string]string{}}
 	for creation, id := range asked.CreatedIDs {
 		q.created[creation] = id
 	}
@@ -161,8 +162,9 @@ func (q *request) carryOut(call invocation) {
 
 func (q *request) method(call invocation) (any, error) {
 	name, operation, _ := strings.Cut(strings.TrimPrefix(call.name, "x:"), "/")
-	kind, known := kindOf(name)
-	if !known || !strings.HasPrefix(call.name, "x:") || !slices.Contains([]string{"get", "set", "query"}, operation) {
+	at := slices.IndexFunc(q.server.kinds, func(k kind) bool { return k.name == name })
+	isCredential := name == "ApiKey" || name == "AppPassword"
+	if at < 0 && !isCredential && name != "Bootstrap" || !strings.HasPrefix(call.name, "x:") || !slices.Contains([]string{"get", "set", "query"}, operation) {
 		return nil, &methodError{"unknownMethod", call.name}
 	}
 	account := q.account
@@ -175,16 +177,42 @@ func (q *request) method(call invocation) (any, error) {
 			account = theirs
 		}
 	}
+	if !q.admin {
+		return nil, &methodError{"forbidden", "You are not authorized to perform this action"}
+	}
 	if err := q.resolveResults(call.args); err != nil {
 		return nil, err
 	}
+	switch {
+	case name == "Bootstrap":
+		return bootstrapped(account, call.args)
+	case isCredential:
+		return q.credentialKind(name, operation, account, call.args)
+	}
+	kind := q.server.kinds[at]
 	switch operation {
 	case "get":
 		return q.get(kind, account, call.args)
 	case "query":
+		if kind.singleton {
+			return nil, &methodError{"unknownMethod", call.name}
+		}
 		return q.query(kind, account, call.args)
 	}
 	return q.set(kind, account, call.args)
+}
+
+// bootstrapped refuses what is for a server that was never set up.
+func bootstrapped(account string, args map[string]json.RawMessage) (any, error) {
+	var update map[string]any
+	if _, err := argument(args, "update", "a map", &update); err != nil {
+		return nil, err
+	}
+	answer := newSetAnswer(account)
+	for id := range update {
+		answer.NotUpdated[id] = &setError{Type: "forbidden", Description: "This operation is only allowed bootstrap mode"}
+	}
+	return answer, nil
 }
 
 // argument reads an argument into out and says whether it is there.

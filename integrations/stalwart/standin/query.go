@@ -41,7 +41,7 @@ func (q *request) query(k kind, account string, args map[string]json.RawMessage)
 		property = a.sort[0].Property
 		ascending = a.sort[0].IsAscending == nil || *a.sort[0].IsAscending
 		if !slices.Contains(k.sorts, property) {
-			return nil, &methodError{"unsupportedSort", fmt.Sprintf("Property %s is not supported for sorting", property)}
+			return nil, unsupportedSort(k, property)
 		}
 	}
 	answer := map[string]any{"accountId": account, "queryState": "n", "canCalculateChanges": true, "position": 0}
@@ -49,16 +49,23 @@ func (q *request) query(k kind, account string, args map[string]json.RawMessage)
 		answer["ids"] = texts(a.walk(ids, ascending))
 		return answer, nil
 	}
-	if property == "name" {
+	if property != "id" && property != "due" { // what is due at one time is in the order of its ids
 		objects := q.server.state.Objects[k.name]
 		slices.SortStableFunc(ids, func(x, y uint64) int {
-			return strings.Compare(objects[x]["name"].(string), objects[y]["name"].(string))
+			return strings.Compare(fmt.Sprint(objects[x][property]), fmt.Sprint(objects[y][property]))
 		})
 	}
 	if !ascending {
 		slices.Reverse(ids)
 	}
 	return answer, a.page(ids, answer)
+}
+
+func unsupportedSort(k kind, property string) error {
+	if k.name == "Task" {
+		return &methodError{"unsupportedSort", "Only sorting by 'due' is supported for tasks"}
+	}
+	return &methodError{"unsupportedSort", fmt.Sprintf("Property %s is not supported for sorting", property)}
 }
 
 // walk is the server's fast path: it pages through the ids in ascending order
@@ -133,13 +140,14 @@ func (q *request) filtered(k kind, filter json.RawMessage) ([]uint64, error) {
 	for _, condition := range conditions {
 		for property, raw := range condition {
 			var want string
-			if _, known := k.properties[property]; !known && property != "text" {
+			p, known := k.find(property)
+			if !known && property != "text" {
 				return nil, &methodError{"unsupportedFilter", property}
 			}
 			if !slices.Contains(k.filters, property) || json.Unmarshal(raw, &want) != nil {
 				return nil, &methodError{"unsupportedFilter", fmt.Sprintf("Filter on property %s is not supported or invalid", property)}
 			}
-			if k.properties[property].shape == reference {
+			if p.shape == reference || p.to != "" {
 				id, ok := parseID(want)
 				if !ok {
 					return nil, &methodError{"unsupportedFilter", fmt.Sprintf("Filter on property %s is not supported or invalid", property)}
@@ -184,11 +192,15 @@ func conditionsOf(filter json.RawMessage) ([]map[string]json.RawMessage, error) 
 
 func matches(o object, property, want string) bool {
 	switch property {
-	case "aliases":
-		_, ok := o[property].(map[string]any)[want]
+	case "aliases", "memberGroupIds":
+		held, _ := o[property].(map[string]any)
+		_, ok := held[want]
 		return ok
 	case "text":
 		return hasWords(o, want)
+	case "status": // no other narrows anything
+		status, _ := o[property].(map[string]any)
+		return want != "Failed" || status["@type"] == want
 	}
 	return o[property] == want
 }
@@ -198,8 +210,13 @@ func matches(o object, property, want string) bool {
 func hasWords(o object, want string) bool {
 	words := wordsOf(o["name"])
 	words = append(words, wordsOf(o["description"])...)
-	for alias := range o["aliases"].(map[string]any) {
-		words = append(words, wordsOf(alias)...)
+	held, _ := o["aliases"].(map[string]any)
+	for key, alias := range held {
+		if element, isElement := alias.(map[string]any); isElement {
+			words = append(words, wordsOf(element["name"])...)
+			continue
+		}
+		words = append(words, wordsOf(key)...)
 	}
 	for _, word := range wordsOf(want) {
 		if len(word) > 1 && !slices.Contains(words, word) {

@@ -1,6 +1,7 @@
 package standin
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -44,6 +45,14 @@ type setAnswer struct {
 	NotDestroyed map[string]*setError `json:"notDestroyed,omitempty"`
 }
 
+func newSetAnswer(account string) *setAnswer {
+	return &setAnswer{
+		AccountID: account,
+		Created:   map[string]any{}, Updated: map[string]any{},
+		NotCreated: map[string]*setError{}, NotUpdated: map[string]*setError{}, NotDestroyed: map[string]*setError{},
+	}
+}
+
 // set creates, updates and destroys, in this order. It is not atomic: what was
 // done before a failure stays done.
 func (q *request) set(k kind, account string, args map[string]json.RawMessage) (any, error) {
@@ -61,11 +70,7 @@ func (q *request) set(k kind, account string, args map[string]json.RawMessage) (
 	if len(create)+len(update)+len(destroy) > maxSet {
 		return nil, &methodError{"requestTooLarge", "The number of ids requested by the client exceeds the maximum number the server is willing to process in a single method call."}
 	}
-	answer := &setAnswer{
-		AccountID: account,
-		Created:   map[string]any{}, Updated: map[string]any{},
-		NotCreated: map[string]*setError{}, NotUpdated: map[string]*setError{}, NotDestroyed: map[string]*setError{},
-	}
+	answer := newSetAnswer(account)
 	for _, creation := range slices.Sorted(maps.Keys(create)) {
 		if err := q.resolveCreations(k, creation, create[creation]); err != nil {
 			return nil, err
@@ -91,7 +96,7 @@ func (q *request) update(k kind, key string, patch map[string]any, willDestroy b
 	if err != nil {
 		return err
 	}
-	id, ok := parseID(text)
+	id, ok := k.parse(text)
 	if !ok {
 		return nil // no word about it, as live
 	}
@@ -114,7 +119,7 @@ func (q *request) destroy(k kind, keys []string, answer *setAnswer) error {
 		if err != nil {
 			return err
 		}
-		id, ok := parseID(text)
+		id, ok := k.parse(text)
 		if !ok {
 			continue // no word about it, as live
 		}
@@ -140,52 +145,118 @@ func (q *request) creationID(text string) (string, error) {
 	return id, nil
 }
 
-// resolveCreations replaces each #name in a property that holds an id. One that
-// is not known fails the call.
+// parse reads the id of an object of a kind.
+func (k kind) parse(text string) (uint64, bool) {
+	if k.singleton {
+		return 0, text == "singleton"
+	}
+	return parseID(text)
+}
+
+// resolveCreations replaces each #name where an id belongs. One that is not
+// known fails the call.
 func (q *request) resolveCreations(k kind, from string, values map[string]any) error {
-	for key, value := range values {
-		text, isText := value.(string)
-		name, isReference := strings.CutPrefix(text, "#")
-		if !isText || !isReference || k.properties[key].shape != reference {
-			continue
+	for path, value := range values {
+		name, _, _ := strings.Cut(path, "/")
+		p, _ := k.find(name)
+		resolved, err := q.resolveValue(p, from, value)
+		if err != nil {
+			return err
 		}
-		id, ok := q.created[name]
-		if !ok {
-			return &methodError{"invalidResultReference", fmt.Sprintf("Invalid reference to non-existing object %q from %q", name, from)}
-		}
-		values[key] = id
+		values[path] = resolved
 	}
 	return nil
 }
 
+func (q *request) resolveValue(p property, from string, value any) (any, error) {
+	switch value := value.(type) {
+	case string:
+		name, isReference := strings.CutPrefix(value, "#")
+		if !isReference || p.shape != reference {
+			return value, nil
+		}
+		id, ok := q.created[name]
+		if !ok {
+			return nil, &methodError{"invalidResultReference", fmt.Sprintf("Invalid reference to non-existing object %q from %q", name, from)}
+		}
+		return id, nil
+	case map[string]any:
+		resolved := map[string]any{}
+		for key, in := range value {
+			inner := property{}
+			switch {
+			case p.shape == set && p.to != "" && strings.HasPrefix(key, "#"):
+				id, err := q.resolveValue(property{shape: reference}, from, key)
+				if err != nil {
+					return nil, err
+				}
+				key = id.(string)
+			case p.shape == list && p.fields != nil && key != "@type":
+				inner = property{shape: union, variants: map[string]map[string]property{"": p.fields}}
+			case p.shape == union:
+				inner = p.inner(value)[key]
+			}
+			read, err := q.resolveValue(inner, from, in)
+			if err != nil {
+				return nil, err
+			}
+			resolved[key] = read
+		}
+		return resolved, nil
+	}
+	return value, nil
+}
+
 func (s *Server) create(k kind, values map[string]any) (string, *setError) {
-	if k.name != "Domain" {
-		return "", &setError{Type: "forbidden", Description: "This server makes keys by itself only"}
+	if k.singleton || slices.Contains(k.fixed, "create") {
+		return "", &setError{Type: "forbidden", Description: "This server makes no " + k.name}
 	}
 	made := object{}
-	for name, p := range k.properties {
+	if k.variants != nil {
+		made["@type"] = values["@type"]
+		if k.of(made) == nil {
+			return "", invalidPatch("Missing or invalid '@type' property in object", "")
+		}
+	}
+	for name, p := range k.of(made) {
 		if !p.serverSet {
 			made[name] = p.start
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if _, known := k.properties[name]; !known {
+		if name == "@type" && k.variants != nil {
+			continue
+		}
+		if _, known := k.find(name); !known {
 			return "", invalidPatch("Invalid key for object", "")
 		}
 		if refusal := k.patch(made, name, values[name]); refusal != nil {
 			return "", refusal
 		}
 	}
-	now := s.options.Clock.Now().UTC()
-	made["createdAt"] = now.Format(time.RFC3339)
-	if refusal := s.check(k, 0, made); refusal != nil {
+	if k.of(made)["createdAt"].serverSet {
+		made["createdAt"] = s.options.Clock.Now().UTC().Format(time.RFC3339)
+	}
+	k.renumber(made)
+	if refusal := s.check(k, 0, nil, made); refusal != nil {
 		return "", refusal
 	}
-	s.state.LastDomain++
-	id := s.state.LastDomain
+	id := s.nextID(k)
 	s.put(k.name, id, made)
-	s.plantKeys(idText(id), made)
+	if k.name == "Domain" {
+		s.plantKeys(idText(id), made)
+	}
 	return idText(id), nil
+}
+
+// nextID counts, since ids are never used again.
+func (s *Server) nextID(k kind) uint64 {
+	if k.name == "Domain" {
+		s.state.LastDomain++
+		return s.state.LastDomain
+	}
+	s.state.Last[k.name]++
+	return s.state.Last[k.name]
 }
 
 func (s *Server) update(k kind, id uint64, patch map[string]any) *setError {
@@ -193,87 +264,129 @@ func (s *Server) update(k kind, id uint64, patch map[string]any) *setError {
 	if !ok {
 		return &setError{Type: "notFound"}
 	}
-	if k.name != "Domain" {
-		return &setError{Type: "forbidden", Description: "This server leaves keys as they are"}
+	if slices.Contains(k.fixed, "update") {
+		return &setError{Type: "forbidden", Description: "This server leaves every " + k.name + " as it is"}
 	}
 	changed := maps.Clone(old)
 	for _, path := range slices.Sorted(maps.Keys(patch)) {
+		if path == "@type" && k.variants != nil {
+			if patch[path] != old[path] {
+				return &setError{Type: "invalidProperties", Description: "The type of an account cannot be changed.", Properties: []string{"@type"}}
+			}
+			continue
+		}
 		if refusal := k.patch(changed, path, patch[path]); refusal != nil {
 			return refusal
 		}
 	}
-	if refusal := s.check(k, id, changed); refusal != nil {
+	k.renumber(changed)
+	if refusal := s.check(k, id, old, changed); refusal != nil {
 		return refusal
 	}
 	s.put(k.name, id, changed)
-	s.plantKeys(idText(id), changed)
+	if k.name == "Domain" {
+		s.plantKeys(idText(id), changed)
+	}
 	return nil
 }
 
 func (s *Server) destroy(k kind, id uint64) *setError {
-	if _, ok := s.state.Objects[k.name][id]; !ok {
+	held, ok := s.state.Objects[k.name][id]
+	switch {
+	case k.singleton:
+		return &setError{Type: "singleton"}
+	case !ok:
 		return &setError{Type: "notFound"}
+	case slices.Contains(k.fixed, "destroy"):
+		return &setError{Type: "forbidden", Description: "This server keeps every " + k.name}
 	}
-	if k.name == "Domain" {
-		var linked []objectID
-		for _, key := range s.keysOf(idText(id)) {
-			linked = append(linked, objectID{"DkimSignature", idText(key)})
-		}
-		if len(linked) > 0 {
-			return &setError{Type: "objectIsLinked", ObjectID: &objectID{"Domain", idText(id)}, LinkedObjects: linked}
-		}
+	if holders := s.holders(k.name, id); len(holders) > 0 {
+		return &setError{Type: "objectIsLinked", ObjectID: &objectID{k.name, idText(id)}, LinkedObjects: holders}
 	}
+	s.release(k.name, held)
 	delete(s.state.Objects[k.name], id)
+	if k.name == "Account" {
+		delete(s.state.Used, idText(id))
+	}
 	s.changed = true
 	return nil
+}
+
+// holders are all objects that refer to one. Nothing is destroyed along with
+// anything.
+func (s *Server) holders(name string, id uint64) []objectID {
+	var all []objectID
+	for _, k := range s.kinds {
+		for _, other := range s.state.Objects[k.name].ids() {
+			o := s.state.Objects[k.name][other]
+			if !slices.ContainsFunc(links(k.of(o), o), func(l link) bool {
+				theirs, ok := parseID(l.id)
+				return ok && l.to == name && theirs == id
+			}) {
+				continue
+			}
+			holder := objectID{k.name, idText(other)}
+			if k.singleton {
+				holder.ID = "singleton"
+			}
+			all = append(all, holder)
+		}
+	}
+	return all
 }
 
 func (s *Server) put(kind string, id uint64, o object) {
+	s.release(kind, s.state.Objects[kind][id])
 	s.state.Objects[kind][id] = o
+	s.hold(kind, id, o)
 	s.changed = true
 }
 
-// check is what has to hold for an object as a whole. An id of 0 is a new one.
-func (s *Server) check(k kind, id uint64, o object) *setError {
-	if refusal := s.checkProperties(k.properties, o); refusal != nil {
-		return refusal
+// check is what has to hold for an object as a whole. An id of 0 is a new one,
+// and old is nil then.
+func (s *Server) check(k kind, id uint64, old, o object) *setError {
+	properties := k.of(o)
+	if name := missing(properties, o); name != "" {
+		return &setError{Type: "validationFailed", ValidationErrors: []validationError{{"Required", name}}}
 	}
-	names := map[string]string{o["name"].(string): "name"}
-	for alias := range o["aliases"].(map[string]any) {
-		names[alias] = "aliases"
+	for _, l := range links(properties, o) {
+		theirs, _ := parseID(l.id)
+		there, ok := s.state.Objects[l.to][theirs]
+		if !ok || l.group && there["@type"] != "Group" {
+			return &setError{Type: "invalidForeignKey", ObjectID: &objectID{l.to, l.id}}
+		}
 	}
-	for _, other := range s.state.Objects[k.name].ids() {
-		if other == id {
-			continue
+	switch k.name {
+	case "Domain":
+		return s.checkNames(id, o)
+	case "Account", "MailingList":
+		if refusal := checkCredentials(old, o); refusal != nil {
+			return refusal
 		}
-		held := s.state.Objects[k.name][other]
-		theirs := append(slices.Sorted(maps.Keys(held["aliases"].(map[string]any))), held["name"].(string))
-		for _, name := range theirs {
-			if property, taken := names[name]; taken {
-				return &setError{Type: "primaryKeyViolation", Properties: []string{property}, ObjectID: &objectID{k.name, idText(other)}}
-			}
-		}
+		return s.checkAddresses(k, id, o)
 	}
 	return nil
 }
 
-func (s *Server) checkProperties(properties map[string]property, o map[string]any) *setError {
+// missing is a required property without a value, or "".
+func missing(properties map[string]property, o map[string]any) string {
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		p, value := properties[name], o[name]
+		inside := ""
 		switch {
 		case p.required && value == nil:
-			return &setError{Type: "validationFailed", ValidationErrors: []validationError{{"Required", name}}}
-		case p.shape == reference && value != nil:
-			id, _ := parseID(value.(string))
-			if _, ok := s.state.Objects[p.to][id]; !ok {
-				return &setError{Type: "invalidForeignKey", ObjectID: &objectID{p.to, value.(string)}}
-			}
+			return name
 		case p.shape == union:
-			inner := value.(map[string]any)
-			if refusal := s.checkProperties(p.variants[inner["@type"].(string)], inner); refusal != nil {
-				return refusal
+			whole, _ := value.(map[string]any)
+			inside = missing(p.inner(whole), whole)
+		case p.shape == list:
+			for _, element := range elements(value) {
+				inside = cmp.Or(inside, missing(p.inner(element), element))
 			}
 		}
+		if inside != "" {
+			return inside
+		}
 	}
-	return nil
+	return ""
 }

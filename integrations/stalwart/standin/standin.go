@@ -1,13 +1,15 @@
 // Package standin is a mail server that speaks Stalwart's management API as the
 // recordings in ../testdata show it, for tests and for running the platform
-// without a mail server. It knows x:Domain and x:DkimSignature; every other
-// object is an unknown method. It handles no mail.
+// without a mail server. It keeps domains and their keys, accounts, mailing
+// lists, failed tasks, API keys and app passwords, and shows a few settings;
+// every other object is an unknown method. It moves no mail, and plays a server
+// that was set up and is neither in bootstrap nor in recovery mode.
 package standin
 
 import (
-	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -35,6 +37,9 @@ type Options struct {
 	// key appear (5 ms and 0.3 s).
 	FirstKey  time.Duration
 	SecondKey time.Duration
+	// StubbornKeys says that keys which are being made come even when their domain
+	// has turned to manual keys meanwhile, as those of a running task do.
+	StubbornKeys bool
 }
 
 // Server is the stand-in. Its stage labels a call to the API with its method
@@ -44,8 +49,12 @@ type Server struct {
 	handler http.Handler
 	stage   stage.Stage
 
+	kinds []kind
+
 	mu    sync.Mutex
 	state state
+	// addresses are who has each address, and follow from the state.
+	addresses map[string]objectID
 	// changed says that the state is not in its file yet.
 	changed bool
 }
@@ -55,8 +64,12 @@ type state struct {
 	// LastDomain counts domains, since their ids are never used again.
 	LastDomain uint64
 	LastKey    uint64
-	Objects    map[string]table
-	Pending    []pendingKey
+	// Last counts every other kind whose ids are sequential.
+	Last    map[string]uint64
+	Objects map[string]table
+	Pending []pendingKey
+	// Used is how many bytes each account holds.
+	Used map[string]int64
 }
 
 // New starts a server with the state of its file.
@@ -73,41 +86,39 @@ func New(o Options) (*Server, error) {
 	if o.SecondKey == 0 {
 		o.SecondKey = 300 * time.Millisecond
 	}
-	s := &Server{options: o, state: state{Objects: map[string]table{"Domain": {}, "DkimSignature": {}}}}
+	s := &Server{options: o, kinds: allKinds(), addresses: map[string]objectID{}}
 	s.stage.Label = label
 	s.handler = s.stage.Wrap(http.HandlerFunc(s.route))
 	if err := stage.Load(o.File, &s.state); err != nil {
 		return nil, fmt.Errorf("read the state of the Stalwart stand-in: %w", err)
 	}
+	s.complete()
 	return s, nil
+}
+
+// complete adds what a new server has, and what the file of an older one
+// lacks.
+func (s *Server) complete() {
+	whole := defaults()
+	maps.Copy(whole, s.state.Objects)
+	s.state.Objects = whole
+	if s.state.Last == nil {
+		s.state.Last = map[string]uint64{}
+	}
+	if s.state.Used == nil {
+		s.state.Used = map[string]int64{}
+	}
+	for _, name := range []string{"Account", "MailingList"} {
+		for id, o := range s.state.Objects[name] {
+			s.hold(name, id, o)
+		}
+	}
 }
 
 // Stage is where faults are set and calls are counted.
 func (s *Server) Stage() *stage.Stage { return &s.stage }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
-
-// Domain is what a test looks at.
-type Domain struct {
-	ID          string
-	Description string
-	// Keys is how many DKIM keys there are by now.
-	Keys int
-}
-
-// Domains are the domains by name.
-func (s *Server) Domains() map[string]Domain {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.growKeys()
-	all := map[string]Domain{}
-	for id, d := range s.state.Objects["Domain"] {
-		text, _ := d["description"].(string)
-		name, _ := d["name"].(string)
-		all[name] = Domain{ID: idText(id), Description: text, Keys: len(s.keysOf(idText(id)))}
-	}
-	return all
-}
 
 // label reads the method names out of a call to the API.
 func label(r *http.Request, body []byte) string {
@@ -130,76 +141,28 @@ func isAPI(r *http.Request) bool {
 }
 
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
-	account := s.account(r)
+	who := s.caller(r)
 	switch path := r.URL.Path; {
 	case path == "/healthz/live" || path == "/healthz/ready":
 		answerProblem(w, problem{Type: "about:blank", Status: 200, Title: "OK", Detail: "OK"})
 	case path == "/.well-known/jmap":
 		w.Header().Set("Location", "/jmap/session")
 		w.WriteHeader(http.StatusTemporaryRedirect)
-	case account == "" && (r.Header.Get("Authorization") != "" || path != "/jmap/session"):
+	case who.shut:
+		answerProblem(w, problem{Type: "about:blank", Status: 403, Title: "Forbidden", Detail: "You do not have enough permissions to access this resource."})
+	case who.account == "" && (r.Header.Get("Authorization") != "" || path != "/jmap/session"):
 		w.Header().Add("WWW-Authenticate", `Bearer realm="Stalwart Server", resource_metadata="/.well-known/oauth-protected-resource"`)
 		w.Header().Add("WWW-Authenticate", `Basic realm="Stalwart Server"`)
 		answerProblem(w, problem{Type: "about:blank", Status: 401, Title: "Unauthorized", Detail: "You have to authenticate first."})
 	case path == "/jmap/session" && r.Method == http.MethodGet:
-		s.serveSession(w, account)
-	case path == "/api/account" && r.Method == http.MethodGet:
+		s.serveSession(w, who)
+	case path == "/api/account" && r.Method == http.MethodGet && who.admin:
 		answerJSON(w, map[string]any{"permissions": permissions(), "edition": "oss", "locale": "POSIX"})
 	case isAPI(r):
-		s.serveAPI(w, r, account)
+		s.serveAPI(w, r, who)
 	default:
 		answerProblem(w, problem{Type: "about:blank", Status: 404, Title: "Not Found", Detail: "The requested resource does not exist on this server."})
 	}
-}
-
-// Who may call: the recovery administrator, who is no account object, and the
-// owner of the API key.
-const (
-	adminAccount = "d333333"
-	tokenAccount = "f"
-)
-
-func (s *Server) account(r *http.Request) string {
-	user, password, isBasic := r.BasicAuth()
-	token, isBearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	switch {
-	case isBasic && !s.options.Admin.IsZero() && user+":"+password == s.options.Admin.Reveal():
-		return adminAccount
-	case isBearer && !s.options.Token.IsZero() && token == s.options.Token.Reveal():
-		return tokenAccount
-	}
-	return ""
-}
-
-func permissions() []string {
-	var all []string
-	for _, object := range []string{"Domain", "DkimSignature"} {
-		for _, operation := range []string{"Get", "Create", "Update", "Destroy", "Query"} {
-			all = append(all, "sys"+object+operation)
-		}
-	}
-	return append(all, "authenticate", "impersonate", "unlimitedRequests")
-}
-
-// recordedSession is the live server's, with PUBLIC for its public URL, and
-// WEBSOCKET for the same with another scheme.
-//
-//go:embed session.json
-var recordedSession string
-
-func (s *Server) serveSession(w http.ResponseWriter, account string) {
-	var session map[string]any
-	text := strings.ReplaceAll(recordedSession, "PUBLIC", s.options.PublicURL)
-	text = strings.ReplaceAll(text, "WEBSOCKET", "ws"+strings.TrimPrefix(s.options.PublicURL, "http"))
-	text = strings.ReplaceAll(text, `"`+adminAccount+`"`, `"`+account+`"`)
-	if err := json.Unmarshal([]byte(text), &session); err != nil {
-		answerProblem(w, internal())
-		return
-	}
-	if account == "" {
-		session["accounts"], session["primaryAccounts"], session["username"] = map[string]any{}, map[string]any{}, ""
-	}
-	answerJSON(w, session)
 }
 
 // problem is the body of every answer that is not a success (RFC 7807).
