@@ -1,7 +1,8 @@
 // Package ocis keeps the file server (ownCloud Infinite Scale or OpenCloud) in
 // step, over its Graph API. It trusts no filter and no uniqueness there: names
 // of spaces are not unique, and a filter that the server does not know lists
-// everything.
+// everything. Of accounts the username alone is unique, whatever its case, and
+// it is the one that the identity provider's tokens name.
 package ocis
 
 import (
@@ -11,115 +12,50 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/dezky/platform/integrations/httpcall"
 	"github.com/dezky/platform/platform"
 )
 
-// Client speaks to one file server.
+// Client speaks to one file server. It is safe for use by many at once.
 type Client struct {
-	url      string
+	url  string
+	http *httpcall.Caller
+	// It signs in with an app token of a user, or with bearer tokens where bearer
+	// is not nil.
 	username string
 	token    platform.Secret
-	http     *httpcall.Caller
+	bearer   *bearer
 }
 
-// New makes a client of the server at url. The user is an administrator, or may
-// administer spaces; the token is an app token of theirs.
+// New makes a client of the server at url. The user is an administrator; the
+// token is an app token of theirs. With less than that role the tenants' spaces
+// can be kept in step, and people cannot.
 func New(url, username string, token platform.Secret, transport http.RoundTripper, clock platform.Clock) *Client {
+	c := newClient(url, transport, clock)
+	c.username, c.token = username, token
+	return c
+}
+
+// NewWithCredentials makes a client of the server at url that signs in with
+// bearer tokens of the identity provider, as the user whose username is the
+// tokens' preferred_username. That user is there before, and an administrator.
+func NewWithCredentials(url string, credentials Credentials, transport http.RoundTripper, clock platform.Clock) *Client {
+	c := newClient(url, transport, clock)
+	c.bearer = newBearer(credentials, transport, clock)
+	return c
+}
+
+func newClient(url string, transport http.RoundTripper, clock platform.Clock) *Client {
 	return &Client{
-		url:      strings.TrimSuffix(url, "/") + "/graph/v1.0",
-		username: username,
-		token:    token,
-		http:     httpcall.New("file server", transport, clock, httpcall.DefaultLimits()),
+		url:  strings.TrimSuffix(url, "/") + "/graph",
+		http: httpcall.New("file server", transport, clock, httpcall.DefaultLimits()),
 	}
 }
 
-// drive is a space, as far as it matters here.
-type drive struct {
-	ID          string
-	Name        string
-	Description string
-	DriveType   string
-	Quota       struct{ Used *int64 } // not shown of a disabled space
-	Root        struct{ Deleted *struct{ State string } }
-}
-
-func (d *drive) disabled() bool { return d.Root.Deleted != nil && d.Root.Deleted.State == "trashed" }
-
-// empty says that nothing is stored in it, as far as is shown.
-func (d *drive) empty() bool { return d.Quota.Used != nil && *d.Quota.Used == 0 }
-
-// projects are all project spaces, disabled ones too. The server has no pages.
-func (c *Client) projects(ctx context.Context) ([]drive, error) {
-	var list struct{ Value json.RawMessage }
-	err := c.call(ctx, request{path: "/drives?%24filter=driveType%20eq%20%27project%27"}, &list)
-	if err != nil {
-		return nil, err
-	}
-	// An empty list may be null. An answer without one is no list: taken for an
-	// empty one, it would make us create a space that is there.
-	var all, projects []drive
-	if err := json.Unmarshal(list.Value, &all); err != nil {
-		return nil, c.http.Garbled(fmt.Errorf("value: %w", err))
-	}
-	for _, d := range all {
-		if d.DriveType == "project" {
-			projects = append(projects, d)
-		}
-	}
-	return projects, nil
-}
-
-// create makes a project space, however many of that name there are. Its maker
-// becomes its manager. Whoever calls it looks for the space afterwards.
-func (c *Client) create(ctx context.Context, name, description string) error {
-	return c.call(ctx, request{method: http.MethodPost, path: "/drives",
-		body: map[string]string{"name": name, "description": description}}, &drive{})
-}
-
-func (c *Client) change(ctx context.Context, id string, values map[string]string) error {
-	return c.patch(ctx, id, request{body: values})
-}
-
-// restore brings a disabled space back. On one that is not disabled it does
-// nothing.
-func (c *Client) restore(ctx context.Context, id string) error {
-	return c.patch(ctx, id, request{header: map[string]string{"Restore": "true"}, body: struct{}{}})
-}
-
-func (c *Client) patch(ctx context.Context, id string, r request) error {
-	var changed drive
-	r.method, r.path = http.MethodPatch, drivePath(id)
-	err := c.call(ctx, r, &changed)
-	if err == nil && changed.ID != id {
-		return c.http.Garbled(fmt.Errorf("changed %q instead of %q", changed.ID, id))
-	}
-	return err
-}
-
-// disable is the first half of removing a space, purge the second. Both are
-// done as well when there is nothing to be done.
-func (c *Client) disable(ctx context.Context, id string) error {
-	return gone(c.call(ctx, request{method: http.MethodDelete, path: drivePath(id)}, nil))
-}
-
-func (c *Client) purge(ctx context.Context, id string) error {
-	return gone(c.call(ctx, request{method: http.MethodDelete, path: drivePath(id), header: map[string]string{"Purge": "T"}}, nil))
-}
-
-func gone(err error) error {
-	if theirs, ok := errors.AsType[*graphError](err); ok && theirs.status == http.StatusNotFound {
-		return nil
-	}
-	return err
-}
-
-func drivePath(id string) string { return "/drives/" + url.PathEscape(id) }
-
-// request is one call of the API. The zero method is GET.
+// request is one call of the API. The zero method is GET. The path begins with
+// the version.
 type request struct {
 	method string
 	path   string
@@ -137,19 +73,7 @@ func (c *Client) call(ctx context.Context, r request, out any) error {
 			return err
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, c.url+r.path, bytes.NewReader(body))
-	if err != nil {
-		// The cause would show the address, and whatever was put into it.
-		return platform.Errorf(platform.Unavailable, "The file server's address is not a URL.").Never()
-	}
-	req.SetBasicAuth(c.username, c.token.Reveal())
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	for name, value := range r.header {
-		req.Header.Set(name, value)
-	}
-	answer, err := c.http.Do(ctx, req)
+	answer, err := c.send(ctx, r, body)
 	if err != nil {
 		return err
 	}
@@ -168,6 +92,56 @@ func (c *Client) call(ctx context.Context, r request, out any) error {
 	return nil
 }
 
+// send makes one call, and once more with another bearer token if the server
+// does not take the first: whatever it answers with 401 it has not done.
+func (c *Client) send(ctx context.Context, r request, body []byte) (*httpcall.Answer, error) {
+	if c.bearer == nil {
+		return c.attempt(ctx, r, body, func(req *http.Request) { req.SetBasicAuth(c.username, c.token.Reveal()) })
+	}
+	var token platform.Secret
+	for {
+		stale := token
+		var err error
+		if token, err = c.bearer.get(ctx, stale); err != nil {
+			return nil, err
+		}
+		answer, err := c.attempt(ctx, r, body, func(req *http.Request) { req.Header.Set("Authorization", "Bearer "+token.Reveal()) })
+		if err != nil || answer.Status != http.StatusUnauthorized || !stale.IsZero() {
+			return answer, err
+		}
+	}
+}
+
+func (c *Client) attempt(ctx context.Context, r request, body []byte, sign func(*http.Request)) (*httpcall.Answer, error) {
+	req, err := http.NewRequestWithContext(ctx, r.method, c.url+r.path, bytes.NewReader(body))
+	if err != nil {
+		// The cause would show the address, and whatever was put into it.
+		return nil, platform.Errorf(platform.Unavailable, "The file server's address is not a URL.").Never()
+	}
+	sign(req)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for name, value := range r.header {
+		req.Header.Set(name, value)
+	}
+	return c.http.Do(ctx, req)
+}
+
+// list reads a list. An empty one may be null. An answer without one is no list:
+// taken for an empty one, it would make us create what is there.
+func list[T any](ctx context.Context, c *Client, path string) ([]T, error) {
+	var answer struct{ Value json.RawMessage }
+	if err := c.call(ctx, request{path: path}, &answer); err != nil {
+		return nil, err
+	}
+	var all []T
+	if err := json.Unmarshal(answer.Value, &all); err != nil {
+		return nil, c.http.Garbled(fmt.Errorf("value: %w", err))
+	}
+	return all, nil
+}
+
 // graphError is what the server said, for the log and for whoever knows better.
 type graphError struct {
 	status  int
@@ -179,9 +153,21 @@ func (e *graphError) Error() string {
 	return strings.TrimSpace(fmt.Sprintf("status %d %s %.300s", e.status, e.code, e.message))
 }
 
+// said is what the server said, or nil for an error that is not its answer.
+func said(err error) *graphError {
+	theirs, _ := errors.AsType[*graphError](err)
+	return theirs
+}
+
+func hasStatus(err error, status int) bool {
+	theirs := said(err)
+	return theirs != nil && theirs.status == status
+}
+
 // refused reads an error, and knows what differs from other systems: for a
 // while after its start the server says 401 to everybody, and 501 says that it
-// will never do it.
+// will never do it. It challenges whoever has wrong credentials, and does not
+// challenge an account that is disabled or that it does not know.
 func (c *Client) refused(answer *httpcall.Answer) error {
 	var body struct {
 		Error struct{ Code, Message string }
@@ -190,10 +176,12 @@ func (c *Client) refused(answer *httpcall.Answer) error {
 	if answer.IsJSON() && json.Unmarshal(answer.Body, &body) == nil {
 		theirs.code, theirs.message = body.Error.Code, body.Error.Message
 	}
-	switch answer.Status {
-	case http.StatusUnauthorized:
+	switch {
+	case answer.Status == http.StatusUnauthorized && answer.Header.Get("Www-Authenticate") == "":
+		return platform.Errorf(platform.Unavailable, "The platform's account on the file server is disabled, is not there or is not known yet.").Because(theirs)
+	case answer.Status == http.StatusUnauthorized:
 		return platform.Errorf(platform.Unavailable, "The file server does not accept our credentials or is still starting.").Because(theirs)
-	case http.StatusNotImplemented:
+	case answer.Status == http.StatusNotImplemented:
 		return platform.Errorf(platform.Unavailable, "The file server cannot do what we asked.").Because(theirs).Never()
 	}
 	refused := c.http.Refused(answer, "")

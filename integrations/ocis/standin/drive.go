@@ -8,11 +8,16 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+)
+
+// The types of drives. A virtual one is not stored.
+const (
+	project  = "project"
+	personal = "personal"
 )
 
 // drive is a space.
@@ -25,6 +30,9 @@ type drive struct {
 	Total, Used int64
 	Disabled    bool
 	Changed     time.Time
+	Grants      []*grant
+	// Files are the sizes of what was uploaded, by their paths.
+	Files map[string]int64
 }
 
 func (s *Server) id(d *drive) string { return s.state.Storage + "$" + d.Space }
@@ -75,23 +83,33 @@ func read(r *http.Request) (*written, error) {
 
 const defaultQuota = 1000000000
 
-func (s *Server) create(w http.ResponseWriter, r *http.Request) {
-	in, err := read(r)
+// create makes a space whose manager is whoever makes it.
+func (s *Server) create(c *call) {
+	if !s.isAdmin(c) {
+		s.fail(c, http.StatusForbidden, "notAllowed", "insufficient permissions to create a space.")
+		return
+	}
+	in, err := read(c.r)
 	if err != nil || in.Name == nil || *in.Name == "" {
-		s.fail(w, http.StatusBadRequest, "invalidRequest", "invalid body schema definition")
+		s.fail(c, http.StatusBadRequest, "invalidRequest", "invalid body schema definition")
 		return
 	}
 	if err := checkName(*in.Name); err != nil {
-		s.fail(w, http.StatusBadRequest, "invalidRequest", "invalid spacename: "+err.Error())
+		s.fail(c, http.StatusBadRequest, "invalidRequest", "invalid spacename: "+err.Error())
 		return
 	}
-	if in.DriveType != nil && *in.DriveType != "project" {
-		s.fail(w, http.StatusBadRequest, "invalidRequest", "drives of this type cannot be created via this api")
+	if in.DriveType != nil && *in.DriveType != project {
+		s.fail(c, http.StatusBadRequest, "invalidRequest", "drives of this type cannot be created via this api")
+		return
+	}
+	if c.r.URL.Query().Get("template") != "" {
+		s.refuse(c)
 		return
 	}
 	d := &drive{
-		Space: newUUID(), Name: *in.Name, Description: in.Description, Type: "project",
+		Space: newUUID(), Name: *in.Name, Description: in.Description, Type: project,
 		Alias: "project/" + strings.ReplaceAll(strings.ToLower(*in.Name), " ", "-"), Total: defaultQuota, Changed: s.options.Clock.Now(),
+		Grants: []*grant{{User: c.user.ID, Role: manager}},
 	}
 	if in.DriveAlias != nil {
 		d.Alias = *in.DriveAlias
@@ -100,7 +118,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 		d.Total = *in.Quota.Total
 	}
 	s.state.Drives = append(s.state.Drives, d)
-	s.done(w, http.StatusCreated, s.render(d))
+	s.done(c, http.StatusCreated, s.render(d))
 }
 
 func checkName(name string) error {
@@ -113,36 +131,76 @@ func checkName(name string) error {
 	return nil
 }
 
-func (s *Server) show(w http.ResponseWriter, id string) {
-	d := s.find(id)
-	if d == nil {
-		s.fail(w, http.StatusNotFound, "itemNotFound", "no drive returned from storage")
-		return
+// personal is a user's own drive, or nil before their first request.
+func (s *Server) personal(user string) *drive {
+	i := slices.IndexFunc(s.state.Drives, func(d *drive) bool { return d.Type == personal && d.Space == user })
+	if i < 0 {
+		return nil
 	}
-	answer(w, http.StatusOK, s.render(d))
+	return s.state.Drives[i]
 }
 
-func (s *Server) change(w http.ResponseWriter, r *http.Request, id string) {
-	in, err := read(r)
-	if err != nil {
-		s.fail(w, http.StatusBadRequest, "invalidRequest", "invalid request body: error: "+err.Error())
+func (s *Server) showPersonal(c *call, key string) {
+	var d *drive
+	if u := s.userOf(key); u != nil && (u == c.user || s.isAdmin(c)) {
+		d = s.personal(u.ID)
+	}
+	s.showDrive(c, d)
+}
+
+func (s *Server) show(c *call) {
+	d := s.find(c.ids[0])
+	if d != nil && !s.isAdmin(c) && !d.isOpenTo(c.user) {
+		d = nil
+	}
+	s.showDrive(c, d)
+}
+
+func (s *Server) showDrive(c *call, d *drive) {
+	if d == nil {
+		s.fail(c, http.StatusNotFound, "itemNotFound", "no drive returned from storage")
 		return
 	}
-	d := s.find(id)
-	if d == nil {
-		s.fail(w, http.StatusNotFound, "itemNotFound", "drive not found")
+	answer(c.w, http.StatusOK, s.render(d))
+}
+
+// isOpenTo says whether the user can work in it: it is their own, or they have a
+// grant, and it is not disabled.
+func (d *drive) isOpenTo(u *user) bool {
+	return !d.Disabled && (d.Space == u.ID || d.grant(u.ID) != nil)
+}
+
+// mayChange says whether the user is an administrator or a manager.
+func (s *Server) mayChange(c *call, d *drive) bool {
+	g := d.grant(c.user.ID)
+	return s.isAdmin(c) || g != nil && g.Role == manager
+}
+
+func (s *Server) change(c *call) {
+	in, err := read(c.r)
+	if err != nil {
+		s.fail(c, http.StatusBadRequest, "invalidRequest", "invalid request body: error: "+err.Error())
+		return
+	}
+	if in.Quota != nil && !s.isAdmin(c) {
+		s.fail(c, http.StatusForbidden, "notAllowed", "user is not allowed to set the space quota")
+		return
+	}
+	d := s.find(c.ids[0])
+	if d == nil || !s.mayChange(c, d) {
+		s.fail(c, http.StatusNotFound, "itemNotFound", "drive not found")
 		return
 	}
 	if in.Quota != nil && in.Quota.Total != nil {
 		if *in.Quota.Total < 0 {
-			s.fail(w, http.StatusInternalServerError, "generalException", "grpc error")
+			s.fail(c, http.StatusInternalServerError, "generalException", "grpc error")
 			return
 		}
 		d.Total = *in.Quota.Total
 	}
 	if in.Name != nil {
 		if err := checkName(*in.Name); err != nil {
-			s.fail(w, http.StatusBadRequest, "invalidRequest", "invalid spacename: "+err.Error())
+			s.fail(c, http.StatusBadRequest, "invalidRequest", "invalid spacename: "+err.Error())
 			return
 		}
 		d.Name = *in.Name
@@ -150,28 +208,28 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, id string) {
 	if in.Description != nil {
 		d.Description = in.Description
 	}
-	if isSet(r, "Restore") {
+	if isSet(c.r, "Restore") {
 		d.Disabled = false
 	}
 	d.Changed = s.options.Clock.Now()
-	s.done(w, http.StatusOK, s.render(d))
+	s.done(c, http.StatusOK, s.render(d))
 }
 
-func (s *Server) remove(w http.ResponseWriter, r *http.Request, id string) {
-	d := s.find(id)
+func (s *Server) remove(c *call) {
+	d := s.find(c.ids[0])
 	switch {
-	case d == nil:
-		s.fail(w, http.StatusNotFound, "itemNotFound", "drive not found")
+	case d == nil || !s.mayChange(c, d):
+		s.fail(c, http.StatusNotFound, "itemNotFound", "drive not found")
 		return
-	case !isSet(r, "Purge"):
+	case !isSet(c.r, "Purge"):
 		d.Disabled = true
 	case !d.Disabled:
-		s.fail(w, http.StatusBadRequest, "invalidRequest", "error: bad request: can't purge enabled space")
+		s.fail(c, http.StatusBadRequest, "invalidRequest", "error: bad request: can't purge enabled space")
 		return
 	default:
 		s.state.Drives = slices.DeleteFunc(s.state.Drives, func(other *drive) bool { return other == d })
 	}
-	s.done(w, http.StatusNoContent, nil)
+	s.done(c, http.StatusNoContent, nil)
 }
 
 func isSet(r *http.Request, header string) bool {
@@ -179,37 +237,60 @@ func isSet(r *http.Request, header string) bool {
 	return err == nil && set
 }
 
-var equals = regexp.MustCompile(`^(\w+) eq '([^']*)'$`)
+// listAll shows every drive to administrators, and to others theirs.
+func (s *Server) listAll(c *call) {
+	s.list(c, func(d *drive) bool { return s.isAdmin(c) || d.isOpenTo(c.user) })
+}
+
+func (s *Server) listMine(c *call) {
+	s.list(c, func(d *drive) bool { return d.isOpenTo(c.user) })
+}
 
 // list knows two filters. Any other comparison is ignored, and so are pages;
 // what is not a comparison is refused.
-func (s *Server) list(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
+func (s *Server) list(c *call, visible func(*drive) bool) {
+	query := c.r.URL.Query()
 	filter := strings.TrimSpace(query.Get("$filter"))
-	comparison := equals.FindStringSubmatch(filter)
+	wanted := comparison.FindStringSubmatch(filter)
 	switch {
 	case strings.Contains(filter, " and "):
-		s.fail(w, http.StatusNotImplemented, "notSupported", "unsupported filter operand: and")
+		s.fail(c, http.StatusNotImplemented, "notSupported", "unsupported filter operand: and")
 		return
 	case strings.HasPrefix(filter, "contains("):
-		s.fail(w, http.StatusNotImplemented, "notSupported", "unsupported filter operand: contains")
+		s.fail(c, http.StatusNotImplemented, "notSupported", "unsupported filter operand: contains")
 		return
-	case filter != "" && comparison == nil:
-		s.fail(w, http.StatusBadRequest, "invalidRequest", "invalid filter")
+	case filter != "" && wanted == nil:
+		s.fail(c, http.StatusBadRequest, "invalidRequest", "invalid filter")
 		return
 	}
 	drives := slices.Clone(s.state.Drives)
 	if strings.HasPrefix(query.Get("$orderby"), "name") {
 		slices.SortStableFunc(drives, func(a, b *drive) int { return cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
 	}
+	heeded := wanted != nil && (wanted[1] == "driveType" || wanted[1] == "id")
 	value := []any{}
 	for _, d := range drives {
-		if comparison == nil || comparison[1] == "driveType" && d.Type == comparison[2] || comparison[1] == "id" && s.id(d) == comparison[2] ||
-			comparison[1] != "driveType" && comparison[1] != "id" {
+		matches := !heeded || wanted[1] == "driveType" && d.Type == wanted[2] || wanted[1] == "id" && s.id(d) == wanted[2]
+		if matches && visible(d) {
 			value = append(value, s.render(d))
 		}
 	}
-	answer(w, http.StatusOK, map[string]any{"value": value})
+	if !heeded || wanted[2] == "virtual" {
+		value = append(value, s.shares())
+	}
+	answer(c.w, http.StatusOK, map[string]any{"value": value})
+}
+
+// shares is the drive of what others share, which everybody has and nobody
+// stores.
+func (s *Server) shares() map[string]any {
+	const id = "a0ca6a90-a365-4782-871e-d44447bbc668$a0ca6a90-a365-4782-871e-d44447bbc668"
+	return map[string]any{
+		"driveAlias": "virtual/shares", "driveType": "virtual", "id": id, "name": "Shares",
+		"quota":  map[string]any{"state": "normal", "total": 0, "used": 0},
+		"root":   map[string]any{"eTag": "DECAFC00FEE", "id": id, "webDavUrl": s.options.PublicURL + "/dav/spaces/" + id},
+		"webUrl": s.options.PublicURL + "/f/" + id,
+	}
 }
 
 // render shows a drive as the API does.
@@ -229,11 +310,8 @@ func (s *Server) render(d *drive) map[string]any {
 	if d.Disabled {
 		root["deleted"] = map[string]any{"state": "trashed"}
 	}
-	if d.Type == "project" {
-		manager := map[string]any{"user": map[string]any{"@libre.graph.userType": "Member", "displayName": "Admin", "id": s.state.Admin}}
-		root["permissions"] = []any{map[string]any{
-			"grantedToIdentities": []any{manager}, "grantedToV2": manager, "roles": []any{"manager"},
-		}}
+	if d.Type == project {
+		root["permissions"] = s.members(d)
 	}
 	return shown
 }
