@@ -1,13 +1,16 @@
 # What there is to do. "make" alone lists it.
 LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help run playground generate test update check fresh bench conformance
+.PHONY: help run standins playground generate test test-mongodb update check fresh bench conformance
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: playground ## serve with SQLite and stand-ins, state in ./data
 	go run .
+
+standins: ## play the outside systems alone, on fixed ports of this machine, state in ./data
+	go run . standins
 
 playground: ## build the Playground's page, once (needs npm)
 	@if [ -f graph/playground/dist/index.html ]; then :; \
@@ -19,6 +22,10 @@ generate: ## schema/ becomes graph/generated and stubs in resolvers/
 
 test: ## every test that needs Go alone
 	go test ./...
+
+test-mongodb: ## the store and every script on MongoDB (MONGODB_URI names a replica set; a mongod on the PATH does for the store alone)
+	@test -n '$(MONGODB_URI)' || command -v mongod >/dev/null || echo "MongoDB is not tested: set MONGODB_URI to a replica set, or have a mongod on the PATH"
+	@MONGODB_URI='$(MONGODB_URI)' go test -count=1 ./store/... $(if $(MONGODB_URI),./platform/... ./provisioning/... .)
 
 update: ## write down the answers in testdata; the diff is the review
 	go test . -run TestScripts -update

@@ -64,6 +64,13 @@ func words(t *testing.T, db Database) {
 			}
 		}
 	}
+	long := strings.Repeat("ö", 1500)
+	insert(t, e, things, doc("thi_long", fields{"tenantId": "ten_1", "note": long + " and more"}))
+	for _, begin := range []string{"öö", long, "more"} {
+		if got := find(t, e, things, store.Query{Where: of("ten_1", begin)}); len(got) != 1 {
+			t.Errorf("a long word, by %d of its bytes: found %v, want thi_long", len(begin), idsOf(got))
+		}
+	}
 	rows, err := e.Sum(t.Context(), things, store.Aggregate{Where: of("ten_1", "anna")})
 	if err != nil || len(rows) != 1 || rows[0].Count != 2 {
 		t.Errorf("Sum of the word anna: got %+v, %v, want 2", rows, err)
