@@ -125,7 +125,7 @@ func tokenCheck(b *testing.B) figure {
 	host := httptest.NewServer(identity)
 	defer host.Close()
 	identity.SetBaseURL(host.URL)
-	person := authentik.Person{Username: "olga", Name: "Olga", Email: "olga@dezky.test", UUID: "uuid-of-olga", Groups: []string{"tenant-acme"}}
+	person := authentik.Person{Username: "olga", Name: "Olga", Email: "olga@dezky.test", UUID: uuidOf("olga"), Groups: []string{"tenant-acme"}}
 	if err := identity.AddPerson(person); err != nil {
 		b.Fatal(err)
 	}

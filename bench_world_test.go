@@ -58,10 +58,10 @@ func newWorld(b *testing.B, database string, held amounts) *world {
 	})
 	w.must(err)
 	w.must(w.identity.AddPerson(authentik.Person{
-		Username: "olga", Name: "Olga", Email: "olga@dezky.test", UUID: "uuid-of-olga", Groups: []string{"dezky-platform-admins"},
+		Username: "olga", Name: "Olga", Email: "olga@dezky.test", UUID: uuidOf("olga"), Groups: []string{"dezky-platform-admins"},
 	}))
 	w.must(w.platform.Plant(b.Context(), platform.Seed{Users: []*platform.User{{
-		Document: platform.Document{ID: "usr_olga"}, Subject: "uuid-of-olga", Email: "olga@dezky.test", Name: "Olga",
+		Document: platform.Document{ID: "usr_olga"}, Subject: uuidOf("olga"), Email: "olga@dezky.test", Name: "Olga",
 		PlatformAdmin: true, CreatedAt: platform.At(time.Now()),
 	}}}))
 	w.token, err = w.identity.SignIn("olga", authentik.Operator, authentik.ExpiresIn(24*time.Hour))
@@ -163,7 +163,7 @@ func (w *world) fill() {
 
 // settled is a subject whose steps are all done.
 func settled(subject platform.ID, at platform.Time) *platform.Provisioning {
-	p := platform.NewProvisioning(subject, subject, platform.Integrations(), at)
+	p := platform.NewProvisioning(subject, subject, platform.StepsOf(platform.KindTenant), at)
 	for _, step := range p.Steps {
 		step.State, step.Attempts, step.Generation = platform.ProvisioningStateOK, 1, p.Generation
 		step.Started, step.Finished, step.Handle = &at, &at, "the-outside-object-"+string(subject)

@@ -21,13 +21,18 @@ type Config struct {
 	Production bool
 	// Port is where HTTP is served (PORT; default 3001; 0 is any free one).
 	Port int
+	// MetricsPort is where GET /metrics is served for Prometheus, without a sign-in
+	// (METRICS_PORT; default 0: nowhere).
+	MetricsPort int
 	// StopDelay is how long a server that was told to stop serves on after it said
 	// that it is not ready, for a load balancer to notice (STOP_DELAY; 0s to 3s;
 	// default 0s in development, 2s in production).
 	StopDelay time.Duration
-	// Database is the path of the SQLite file (DATABASE_URL; default
+	// Database is the path of the SQLite file, or MongoDB the address of a replica
+	// set, with its password (DATABASE_URL: sqlite://… or mongodb://…; default
 	// sqlite://./data/dezky.db).
 	Database string
+	MongoDB  platform.Secret
 
 	// Authentik is the identity provider (AUTHENTIK_URL, AUTHENTIK_TOKEN).
 	Authentik Outside
@@ -46,9 +51,14 @@ type Config struct {
 	// (PLATFORM_MAIL_DOMAIN; default dezky.test in development, none in production).
 	MailDomain string
 
-	// OCIS keeps files (OCIS_URL, OCIS_USERNAME, OCIS_TOKEN: an app token).
-	OCIS         Outside
-	OCISUsername string
+	// OCIS keeps files (OCIS_URL, OCIS_USERNAME, OCIS_TOKEN: an app token). Instead
+	// of the last two, it can be called with tokens that the identity provider gives
+	// for our own credentials (OCIS_TOKEN_URL, OCIS_CLIENT_ID, OCIS_CLIENT_SECRET).
+	OCIS             Outside
+	OCISUsername     string
+	OCISTokenURL     string
+	OCISClientID     string
+	OCISClientSecret platform.Secret
 
 	// SealKey keys what is kept sealed or hashed (SEAL_KEY; 32 characters or more;
 	// has a default in development alone).
@@ -86,21 +96,32 @@ const developmentKey = "a key for development, and nothing else"
 func FromEnv(lookup func(string) (string, bool)) (Config, error) {
 	e := env{lookup: lookup}
 	c := Config{
-		Production: e.oneOf("ENVIRONMENT", "development", "production") == "production",
-		Port:       e.number("PORT", 3001, 65535),
-		Database:   e.database("DATABASE_URL", "sqlite://./data/dezky.db"),
-		Issuers:    e.list("AUTHENTIK_ISSUERS", ""),
-		Audience:   e.list("AUTHENTIK_AUDIENCE", "dezky-portal,dezky-operator"),
-		ExtraCAs:   e.file("EXTRA_CA_CERTS"),
-		Proxies:    e.number("TRUSTED_PROXIES", 0, 10),
-		Origins:    e.list("ALLOWED_ORIGINS", ""),
+		Production:  e.oneOf("ENVIRONMENT", "development", "production") == "production",
+		Port:        e.number("PORT", 3001, 65535),
+		MetricsPort: e.number("METRICS_PORT", 0, 65535),
+		Issuers:     e.list("AUTHENTIK_ISSUERS", ""),
+		Audience:    e.list("AUTHENTIK_AUDIENCE", "dezky-portal,dezky-operator"),
+		ExtraCAs:    e.file("EXTRA_CA_CERTS"),
+		Proxies:     e.number("TRUSTED_PROXIES", 0, 10),
+		Origins:     e.list("ALLOWED_ORIGINS", ""),
 	}
+	c.Database, c.MongoDB = e.database("DATABASE_URL", "sqlite://./data/dezky.db")
 	c.Authentik = e.outside("AUTHENTIK", c.Production)
 	c.Stalwart = e.outside("STALWART", c.Production)
-	c.OCIS = e.outside("OCIS", c.Production)
+	c.OCISTokenURL, c.OCISClientID = e.text("OCIS_TOKEN_URL", ""), e.text("OCIS_CLIENT_ID", "")
+	c.OCISClientSecret = platform.NewSecret(e.text("OCIS_CLIENT_SECRET", ""))
 	c.OCISUsername = e.text("OCIS_USERNAME", "")
-	if c.OCIS.URL != "" && c.OCISUsername == "" {
+	if c.OCISTokenURL == "" {
+		c.OCIS = e.outside("OCIS", c.Production)
+	} else {
+		c.OCIS = e.outsideWith("OCIS", c.Production, c.OCISClientSecret, "OCIS_CLIENT_SECRET")
+	}
+	switch {
+	case c.OCIS.URL == "":
+	case c.OCISTokenURL == "" && c.OCISUsername == "":
 		e.wrong("OCIS_USERNAME", "must be set together with OCIS_URL")
+	case c.OCISTokenURL != "" && (!isAddress(c.OCISTokenURL) || c.OCISClientID == ""):
+		e.wrong("OCIS_TOKEN_URL", "must be an address, and set together with OCIS_CLIENT_ID")
 	}
 	if !e.flag("STALWART_PROVISIONING_ENABLED", !c.Production) {
 		c.Stalwart = Outside{Off: true}
@@ -202,12 +223,16 @@ func (e *env) list(name, otherwise string) []string {
 	return out
 }
 
-func (e *env) database(name, otherwise string) string {
-	path, ok := strings.CutPrefix(e.text(name, otherwise), "sqlite://")
-	if !ok || path == "" {
-		e.wrong(name, "must begin with sqlite:// and name a file (MongoDB is not supported yet)")
+func (e *env) database(name, otherwise string) (file string, mongodb platform.Secret) {
+	address := e.text(name, otherwise)
+	if strings.HasPrefix(address, "mongodb://") || strings.HasPrefix(address, "mongodb+srv://") {
+		return "", platform.NewSecret(address)
 	}
-	return path
+	file, ok := strings.CutPrefix(address, "sqlite://")
+	if !ok || file == "" {
+		e.wrong(name, "must begin with sqlite:// and name a file, or with mongodb:// and name a replica set")
+	}
+	return file, platform.Secret{}
 }
 
 // domain is a name in the letters that DNS has; others are to be written in
@@ -234,7 +259,12 @@ func (e *env) file(name string) string {
 }
 
 func (e *env) outside(system string, production bool) Outside {
-	address, token := e.text(system+"_URL", ""), platform.NewSecret(e.text(system+"_TOKEN", ""))
+	return e.outsideWith(system, production, platform.NewSecret(e.text(system+"_TOKEN", "")), system+"_TOKEN")
+}
+
+// outsideWith is a system whose credential stands in a variable of another name.
+func (e *env) outsideWith(system string, production bool, token platform.Secret, variable string) Outside {
+	address := e.text(system+"_URL", "")
 	switch {
 	case address == "off":
 		return Outside{Off: true}
@@ -245,7 +275,7 @@ func (e *env) outside(system string, production bool) Outside {
 	case !isAddress(address):
 		e.wrong(system+"_URL", "must be an address such as https://host, or off")
 	case token.IsZero():
-		e.wrong(system+"_TOKEN", "must be set together with "+system+"_URL")
+		e.wrong(variable, "must be set together with "+system+"_URL")
 	}
 	return Outside{URL: strings.TrimRight(address, "/"), Token: token}
 }

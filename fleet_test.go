@@ -190,7 +190,7 @@ func (f *fleet) open(t *testing.T) {
 	clock := platform.NewSystemClock()
 	err = platform.New(platform.Options{
 		Store: f.documents, Clock: clock, NewID: platform.NewID, Session: func() platform.ID { return "ses_test" },
-		AttemptKey: platform.NewSecret(developmentKey), OperatorAudience: operatorAudience,
+		SealKey: platform.NewSecret(developmentKey), OperatorAudience: operatorAudience,
 	}).Plant(t.Context(), platform.Seed{Users: []*platform.User{{
 		Document: platform.Document{ID: "usr_olga"}, Subject: olga, Email: "olga@dezky.test", Name: "Olga", PlatformAdmin: true,
 		CreatedAt: platform.At(clock.Now()),

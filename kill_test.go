@@ -32,6 +32,7 @@ const (
 	childRole  = "DEZKY_TEST_CHILD"  // makes this binary one of the roles
 	childKill  = "DEZKY_TEST_KILL"   // the point at which it kills itself
 	childTrace = "DEZKY_TEST_POINTS" // a file for the points that it passes
+	childWork  = "DEZKY_TEST_WORK"   // what it does; to make a tenant, without any
 )
 
 func TestMain(m *testing.M) {
@@ -70,7 +71,9 @@ func makeOne() error {
 	if err != nil {
 		return err
 	}
-	points := &points{kill: os.Getenv(childKill), seen: map[string]int{}}
+	work := os.Getenv(childWork)
+	// An import that was killed goes on as soon as there is a server.
+	points := &points{kill: os.Getenv(childKill), seen: map[string]int{}, armed: work == workImport}
 	if file := os.Getenv(childTrace); file != "" {
 		if points.trace, err = os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 			return err
@@ -91,12 +94,36 @@ func makeOne() error {
 	if err := quiet(ctx, s); err != nil { // the default tenant first, or its calls mix with ours
 		return err
 	}
+	if work != "" {
+		if err := prepareMember(ctx, s, work); err != nil {
+			return err
+		}
+	}
 	points.arm()
-	_, err = s.platform.CreateTenant(ctx, platform.CreateTenantInput{Slug: "acme", Name: "Acme"})
-	if err != nil && platform.CodeOf(err) != platform.Conflict {
+	switch work {
+	case workCreateMember:
+		err = createBerta(ctx, s)
+	case workRemoveMember:
+		err = removeBerta(ctx, s)
+	case workImport:
+		return importThousand(ctx, s)
+	default:
+		err = createAcme(ctx, s)
+	}
+	if err != nil {
 		return err
 	}
 	return quiet(ctx, s)
+}
+
+// createAcme may be repeated.
+func createAcme(ctx context.Context, s *server) error {
+	seats := int32(1000)
+	_, err := s.platform.CreateTenant(ctx, platform.CreateTenantInput{Slug: "acme", Name: "Acme", Seats: &seats})
+	if platform.CodeOf(err) == platform.Conflict {
+		return nil
+	}
+	return err
 }
 
 // quiet waits until nothing is open.
@@ -188,8 +215,16 @@ func (t pointedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 // TestKilledAnywhere kills the server at every point of making a tenant, starts
 // it again, and finds exactly one of each outside effect (R2, C-6).
 func TestKilledAnywhere(t *testing.T) {
+	killAnywhere(t, "", func(t *testing.T, o *outside) { o.check(t) })
+}
+
+// killAnywhere has the process do its work, and kills it at each of the points
+// that it then passes, one after another.
+func killAnywhere(t *testing.T, work string, check func(*testing.T, *outside)) {
+	t.Helper()
+	work = childWork + "=" + work
 	trace := filepath.Join(t.TempDir(), "points")
-	newOutside(t).run(t, childTrace+"="+trace)
+	newOutside(t).run(t, work, childTrace+"="+trace)
 	data, err := os.ReadFile(trace)
 	if err != nil {
 		t.Fatal(err)
@@ -198,17 +233,28 @@ func TestKilledAnywhere(t *testing.T) {
 	if len(all) < 12 {
 		t.Fatalf("there are only %d points: %q", len(all), all)
 	}
-	t.Logf("%d points", len(all))
+	var killed atomic.Int32
+	t.Cleanup(func() {
+		t.Logf("%d points, and killed at %d of them", len(all), killed.Load())
+		if n := int(killed.Load()); !t.Failed() && n < len(all)*3/4 {
+			t.Errorf("only %d of %d points were reached again", n, len(all))
+		}
+	})
 	for _, point := range all {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			o := newOutside(t)
-			err := o.start(t, childKill+"="+point)
-			if killed := (*exec.ExitError)(nil); !errors.As(err, &killed) || killed.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			err := o.start(t, work, childKill+"="+point)
+			end := (*exec.ExitError)(nil)
+			switch {
+			case err == nil: // steps run side by side, and which of them makes a call more is not the same each time
+			case errors.As(err, &end) && end.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL:
+				killed.Add(1)
+			default:
 				t.Fatalf("the process was to be killed, and ended with %v", err)
 			}
-			o.run(t)
-			o.check(t)
+			o.run(t, work)
+			check(t, o)
 		})
 	}
 }
@@ -330,8 +376,8 @@ func (o *outside) check(t *testing.T) {
 	}
 }
 
-// read is what the database knows in the end.
-func (o *outside) read(t *testing.T) (platform.Tenant, map[platform.Integration]string) {
+// open serves on the database, for a look at what it knows in the end.
+func (o *outside) open(t *testing.T) *server {
 	t.Helper()
 	config, err := FromEnv(func(name string) (string, bool) {
 		for _, entry := range o.env {
@@ -348,12 +394,25 @@ func (o *outside) read(t *testing.T) (platform.Tenant, map[platform.Integration]
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close(t.Context())
+	t.Cleanup(func() { s.Close(context.WithoutCancel(t.Context())) })
+	return s
+}
+
+// read is what the database knows of the tenant.
+func (o *outside) read(t *testing.T) (platform.Tenant, map[platform.Integration]string) {
+	t.Helper()
+	s := o.open(t)
 	tenant, err := s.platform.Reader().TenantBySlug(t.Context(), "acme")
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, err := s.platform.Reader().Provisioning(t.Context(), tenant.ID)
+	return *tenant, handlesOf(t, s, tenant.ID)
+}
+
+// handlesOf are what a subject's steps made, which must all be done.
+func handlesOf(t *testing.T, s *server, subject platform.ID) map[platform.Integration]string {
+	t.Helper()
+	doc, err := s.platform.Reader().Provisioning(t.Context(), subject)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -365,5 +424,5 @@ func (o *outside) read(t *testing.T) (platform.Tenant, map[platform.Integration]
 			t.Errorf("a step is not done: %s", text)
 		}
 	}
-	return *tenant, handles
+	return handles
 }

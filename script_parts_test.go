@@ -7,10 +7,13 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/parser"
@@ -38,13 +41,13 @@ func (s *scene) seed(lines string) {
 	person := func(name, application string, groups ...string) *platform.User {
 		s.apps[name] = cmp.Or(application, authentik.Portal)
 		if err := s.identity.AddPerson(authentik.Person{
-			Username: name, Name: strings.ToUpper(name[:1]) + name[1:], Email: name + "@dezky.test", UUID: "uuid-of-" + name, Groups: groups,
+			Username: name, Name: strings.ToUpper(name[:1]) + name[1:], Email: name + "@dezky.test", UUID: uuidOf(name), Groups: groups,
 			EmailUnverified: application == "",
 		}); err != nil {
 			s.t.Fatal(err)
 		}
 		return &platform.User{
-			Document: platform.Document{ID: platform.ID("usr_" + name)}, Subject: "uuid-of-" + name,
+			Document: platform.Document{ID: platform.ID("usr_" + name)}, Subject: uuidOf(name), Username: name,
 			Email: name + "@dezky.test", Name: strings.ToUpper(name[:1]) + name[1:], CreatedAt: now,
 		}
 	}
@@ -102,6 +105,106 @@ func (s *scene) seed(lines string) {
 	}
 	s.settle()
 	s.audits()
+}
+
+// latest is the last event of each subject, once no more come: those of several
+// subjects come in no order.
+func (w *watch) latest(t *testing.T) string {
+	t.Helper()
+	last := map[string]string{}
+	for {
+		select {
+		case line := <-w.lines:
+			_, data, _ := strings.Cut(line, "\n")
+			w.played.note(t, w.question, []byte(data))
+			subject := subjectOf.FindString(data)
+			last[subject] = tidy(t, []byte(data)) + "\n"
+		case <-time.After(200 * time.Millisecond):
+			var out string
+			for _, subject := range slices.Sorted(maps.Keys(last)) {
+				out += last[subject]
+			}
+			return out
+		}
+	}
+}
+
+var subjectOf = regexp.MustCompile(`"subjectId":"[^"]+"`)
+
+// uuidOf is the same UUID for the same name.
+func uuidOf(name string) string {
+	return fmt.Sprintf("00000000-0000-4000-8000-%012x", name)[:36]
+}
+
+// What is shown once is another each time.
+var (
+	shownPassword = regexp.MustCompile(`"[a-z2-9]{5}(-[a-z2-9]{5}){3}"`)
+	shownCode     = regexp.MustCompile(`"[A-Z2-7]{26}"`)
+	shownAddress  = regexp.MustCompile(`"address":"([^"]+)"`)
+)
+
+// hide remembers what an answer shows once, and puts dots in its place. A
+// password is that of the address in the same answer, in the same order.
+func (s *scene) hide(answer []byte) []byte {
+	addresses := shownAddress.FindAllSubmatch(answer, -1)
+	for i, password := range shownPassword.FindAll(answer, -1) {
+		if i < len(addresses) {
+			s.shown[string(addresses[i][1])] = strings.Trim(string(password), `"`)
+		}
+	}
+	if code := shownCode.Find(answer); code != nil {
+		s.shown["code"] = strings.Trim(string(code), `"`)
+	}
+	for _, form := range []*regexp.Regexp{shownPassword, shownCode} {
+		answer = form.ReplaceAll(answer, []byte(`"•••"`))
+	}
+	return answer
+}
+
+// access tries to get in everywhere with the password that was shown last for
+// an address.
+func (s *scene) access(address string) string {
+	s.t.Helper()
+	password := s.shown[address]
+	if password == "" {
+		s.t.Fatalf("no password was shown for %s", address)
+	}
+	word := func(err error) string {
+		if err != nil {
+			return "refused"
+		}
+		return "let in"
+	}
+	token, err := s.identity.SignInWithPassword(address, password, authentik.Portal)
+	out := "sign-in: " + word(err) + "\n"
+	connection, err := s.mail.Login(address, password)
+	if err == nil {
+		connection.Close()
+	}
+	out += "mail: " + word(err) + "\n"
+	if token != "" { // what it is good for later is tried too
+		s.shown["token of "+address] = token
+	}
+	return out + "files: " + word(s.listFiles(s.shown["token of "+address])) + "\n"
+}
+
+// listFiles asks the file server for the spaces that a token's bearer can see.
+func (s *scene) listFiles(token string) error {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.filesURL+"/graph/v1.0/me/drives", nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", res.StatusCode)
+	}
+	return nil
 }
 
 // tidy lays JSON out for reading, in its own order, without what varies from

@@ -32,6 +32,7 @@ import (
 	"github.com/dezky/platform/platform/clocktest"
 	"github.com/dezky/platform/provisioning"
 	"github.com/dezky/platform/store"
+	"github.com/dezky/platform/store/storetest"
 )
 
 // patience is how long a script waits for what has to come.
@@ -67,6 +68,13 @@ type scene struct {
 	t        *testing.T
 	clock    *clocktest.Clock
 	identity *authentik.Server
+	mail     *stalwart.Server
+	files    *ocis.Server
+	// filesURL is where files are looked at with a bearer token.
+	filesURL string
+	// shown are what answers showed once, by what it is: a person's address for a
+	// password, "code" for the newest code.
+	shown map[string]string
 	// identityURL has another port each time.
 	identityURL string
 	stages      map[string]*stage.Stage
@@ -124,7 +132,7 @@ func newSceneWith(t *testing.T, secret string, change func(*Config, *seams)) *sc
 	clock := clocktest.New(time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC))
 	s := &scene{
 		t: t, clock: clock, held: map[string]bool{}, apps: map[string]string{}, watches: map[string]*watch{},
-		audited: map[platform.ID]bool{},
+		audited: map[platform.ID]bool{}, shown: map[string]string{},
 	}
 	config := s.outside(secret)
 	// Nobody dies of a clock that is moved by an hour.
@@ -137,6 +145,9 @@ func newSceneWith(t *testing.T, secret string, change func(*Config, *seams)) *sc
 		store:  func(next platform.Store) platform.Store { return pausable{next, &s.paused} },
 	}
 	change(&config, &with)
+	if address := storetest.Address(t, config.Database); strings.HasPrefix(address, "mongodb") {
+		config.Database, config.MongoDB = "", platform.NewSecret(address)
+	}
 	s.database = config.Database
 	running, err := start(t.Context(), config, with)
 	if err != nil {
@@ -184,12 +195,6 @@ func (s *scene) outside(secret string) Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := ocis.New(ocis.Options{Username: "dezky", Token: appToken, Clock: s.clock, PublicURL: "https://files.dezky.test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.identity = identity
-	s.stages = map[string]*stage.Stage{"authentik": identity.Stage(), "stalwart": mail.Stage(), "ocis": files.Stage()}
 	address := func(h http.Handler) string {
 		host := httptest.NewServer(h)
 		t.Cleanup(host.Close)
@@ -197,14 +202,23 @@ func (s *scene) outside(secret string) Config {
 	}
 	at := address(identity)
 	identity.SetBaseURL(at)
-	s.identityURL = at
+	files, err := ocis.New(ocis.Options{
+		Username: "dezky", Token: appToken, Clock: s.clock, PublicURL: "https://files.dezky.test",
+		UserInfo: at + "/application/o/userinfo/",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.identity, s.mail, s.files = identity, mail, files
+	s.stages = map[string]*stage.Stage{"authentik": identity.Stage(), "stalwart": mail.Stage(), "ocis": files.Stage()}
+	s.identityURL, s.filesURL = at, address(files)
 	return Config{
 		Database:  filepath.Join(t.TempDir(), "dezky.db"),
 		Authentik: Outside{URL: at, Token: identity.Token()},
 		Issuers:   []string{identity.Issuer(authentik.Portal), identity.Issuer(authentik.Operator)},
 		Audience:  []string{authentik.Portal, authentik.Operator},
 		Stalwart:  Outside{URL: address(mail), Token: apiKey}, MailDomain: "dezky.test",
-		OCIS: Outside{URL: address(files), Token: appToken}, OCISUsername: "dezky",
+		OCIS: Outside{URL: s.filesURL, Token: appToken}, OCISUsername: "dezky",
 		SealKey: platform.NewSecret(developmentKey),
 	}
 }
@@ -251,8 +265,12 @@ func (s *scene) section(f *txtar.File) {
 		s.stages[words[1]].Heal()
 	case words[0] == "events":
 		s.expect(f, s.watches[words[1]].read(s.t, strings.Count(string(f.Data), "event: ")))
+	case words[0] == "latest":
+		s.expect(f, s.watches[words[1]].latest(s.t))
 	case words[0] == "watch":
 		s.watches[words[1]] = s.watch(words[3], string(f.Data))
+	case words[0] == "access":
+		s.expect(f, s.access(words[1]))
 	case spoken:
 		s.ask(f, words, strings.TrimSpace(said))
 	default:
@@ -284,9 +302,10 @@ func (s *scene) ask(f *txtar.File, words []string, said string) {
 	calls := s.calls()
 	body := []byte(strings.TrimSpace(question))
 	if !raw {
-		body = document(s.t, question)
+		body = document(s.t, strings.ReplaceAll(question, "THE-CODE", s.shown["code"]))
 	}
 	status, answer := s.post(words[0], body)
+	answer = s.hide(answer)
 	audits := s.audits()
 	if refusedOnly(audits) && s.calls() != calls {
 		s.t.Errorf("%s (%s): a refused mutation called outside", f.Name, said)

@@ -46,7 +46,36 @@ func TestNoSecretIsFoundAnywhere(t *testing.T) {
 	ask("forged", `{ me { isOperator } }`)
 	ask("olga", `{ whoami { iss aud sub } nonsense`)
 
+	for _, system := range s.stages {
+		system.Heal()
+	}
+	var shown [][]byte
+	show := func(question string) {
+		_, answer := s.post("olga", document(t, question))
+		found := append(shownPassword.FindAll(answer, -1), shownCode.FindAll(answer, -1)...)
+		if len(found) == 0 {
+			t.Fatalf("nothing is shown by %s", answer)
+		}
+		for _, secret := range found {
+			shown = append(shown, bytes.Trim(secret, `"`))
+		}
+		s.settle()
+	}
+	show(`mutation { createMember(input: {tenantId: "ten_acme", name: "Berta", mailName: "berta", idempotencyKey: "berta"}) { member { id } oneTimePassword } }`)
+	s.stages["authentik"].Fail(stage.Fault{Status: 400, Header: map[string]string{"Content-Type": "application/json"}, Body: `{"password": ["too weak"]}`})
+	show(`mutation { resetMemberPassword(input: {tenantId: "ten_acme", memberId: "mem_0001"}) { oneTimePassword } }`)
+	s.stages["authentik"].Heal()
+	show(`mutation { bulkCreateMembers(input: {tenantId: "ten_acme", rows: [{name: "Carl", mailName: "carl"}]}) { passwords { password } } }`)
+	show(`mutation { inviteMember(input: {tenantId: "ten_acme", email: "sam@dezky.test", idempotencyKey: "sam"}) { code } }`)
+	ask("olga", `mutation { createMember(input: {tenantId: "ten_acme", name: "Berta", mailName: "berta", idempotencyKey: "berta"}) { member { id } oneTimePassword } }`)
+	ask("olga", `{ failedOperations { nodes { steps { message cause } } } tenant(id: "ten_acme") { auditEvents(first: 100) { nodes { reason changes { before after } } } } }`)
+
 	find := func(where string, data []byte) {
+		for _, secret := range shown {
+			if bytes.Contains(data, secret) {
+				t.Errorf("%s holds what was to be shown once", where)
+			}
+		}
 		// What a system answers to us may hold anything; what we send it may not.
 		if i := bytes.Index(data, []byte(canary)); i >= 0 {
 			t.Errorf("%s holds a secret: %q", where, data[max(0, i-80):min(len(data), i+80)])

@@ -4,8 +4,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,13 +19,11 @@ import (
 
 	"github.com/dezky/platform/graph"
 	"github.com/dezky/platform/graph/playground"
-	"github.com/dezky/platform/integrations/authentik"
-	"github.com/dezky/platform/integrations/ocis"
-	"github.com/dezky/platform/integrations/stalwart"
 	"github.com/dezky/platform/platform"
 	"github.com/dezky/platform/provisioning"
 	"github.com/dezky/platform/resolvers"
 	"github.com/dezky/platform/store"
+	"github.com/dezky/platform/store/mongo"
 	"github.com/dezky/platform/store/sqlite"
 )
 
@@ -60,7 +56,8 @@ func logHandler(to *os.File) slog.Handler {
 	return slog.NewJSONHandler(to, nil)
 }
 
-// run carries out a command: to serve, without any, or "backup FILE".
+// run carries out a command: to serve, without any; "backup FILE"; or, in
+// development, "standins", which plays the outside systems alone.
 func run(ctx context.Context, args []string, log *slog.Logger) error {
 	config, err := FromEnv(os.LookupEnv)
 	if err != nil {
@@ -72,12 +69,17 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 		return serve(ctx, config, seams{log: log})
 	case len(args) == 2 && args[0] == "backup":
 		return backup(ctx, config, args[1])
+	case len(args) == 1 && args[0] == "standins" && !config.Production:
+		return alone(ctx, config, os.Stdout)
 	}
-	return errors.New("usage: dezky-platform-api [backup FILE]")
+	return errors.New("usage: dezky-platform-api [backup FILE | standins]")
 }
 
 // backup makes a consistent copy of the database, while a server may be running.
 func backup(ctx context.Context, config Config, file string) (err error) {
+	if !config.MongoDB.IsZero() {
+		return errors.New("this copies SQLite files: of a MongoDB, mongodump makes the copy")
+	}
 	engine, err := sqlite.Open(ctx, config.Database, sqlite.Options{})
 	if err != nil {
 		return err
@@ -147,9 +149,10 @@ type server struct {
 	http       *http.Server
 	graph      *graph.Handler
 	standIns   *standIns
-	engine     *sqlite.Engine
+	engine     store.Engine
 	session    *provisioning.Session
 	reconciler *provisioning.Reconciler
+	metrics    *metrics
 	stopping   atomic.Bool
 	// notice is how long a server serves on after it said that it is not ready.
 	notice time.Duration
@@ -176,7 +179,8 @@ func start(ctx context.Context, config Config, with seams) (s *server, err error
 	if len(s.standIns.running) > 0 {
 		with.log.WarnContext(ctx, "this process plays outside systems itself: set AUTHENTIK_URL, STALWART_URL and OCIS_URL to use real ones")
 	}
-	if s.engine, err = sqlite.Open(ctx, config.Database, sqlite.Options{}); err != nil {
+	witness, err := s.openDatabase(ctx, config)
+	if err != nil {
 		return s, err
 	}
 	documents, err := store.New(ctx, with.engine(s.engine))
@@ -184,20 +188,24 @@ func start(ctx context.Context, config Config, with seams) (s *server, err error
 		return s, err
 	}
 	ports := with.store(documents)
-	if s.session, err = provisioning.OpenSession(ctx, ports, s.engine.Witness(), with.clock, with.newID, with.log, with.intervals); err != nil {
+	if s.session, err = provisioning.OpenSession(ctx, ports, witness, with.clock, with.newID, with.log, with.intervals); err != nil {
 		return s, err
 	}
-	outside, err := transport(config.ExtraCAs)
+	calls, err := transport(config.ExtraCAs)
 	if err != nil {
 		return s, err
 	}
+	s.metrics = newMetrics(with.clock)
+	guarded := s.session.Guard(with.transport(calls))
+	outside := connect(config, func(system string) http.RoundTripper { return s.metrics.calls(system, guarded) }, with.clock)
 	feed := provisioning.NewFeed(ports, with.clock, with.log, func() { s.reconciler.Poke() })
 	s.platform = platform.New(platform.Options{
-		Store: ports, Clock: with.clock, NewID: with.newID, Session: s.session.ID, AttemptKey: config.SealKey,
+		Store: ports, Clock: with.clock, NewID: with.newID, Session: s.session.ID, SealKey: config.SealKey,
 		OperatorAudience: operatorAudience, MailDomain: config.MailDomain, Feed: feed,
+		SignIns: outside.signIns, Mailboxes: outside.mailboxes, Files: outside.files,
 	})
-	via := provisioners(config, s.session.Guard(with.transport(outside)), with.clock)
-	s.reconciler = provisioning.New(s.platform, ports, s.session, via, with.clock, with.log, with.spread)
+	outside.via[platform.IntegrationMembers] = s.platform.Roster()
+	s.reconciler = provisioning.New(s.platform, ports, s.session, outside.via, with.clock, with.log, with.spread)
 	if err := s.platform.Bootstrap(ctx); err != nil {
 		return s, err
 	}
@@ -207,11 +215,14 @@ func start(ctx context.Context, config Config, with seams) (s *server, err error
 	s.graph = graph.New(graph.Options{
 		Platform: s.platform, Resolvers: resolvers.New(s.platform), Clock: with.clock, Log: with.log,
 		SignIn: graph.NewSignIn(graph.SignInOptions{
-			Issuers: config.Issuers, Audience: config.Audience, Transport: outside, Clock: with.clock, Log: with.log,
+			Issuers: config.Issuers, Audience: config.Audience, Transport: calls, Clock: with.clock, Log: with.log,
 		}),
 		Introspection: !config.Production, Stopping: s.stopped, Origins: config.Origins, Proxies: config.Proxies,
 	})
 	limits := graph.DefaultLimits()
+	if err := s.metrics.serve(config.MetricsPort, limits, with.log); err != nil {
+		return s, err
+	}
 	s.http = limits.Server(s.routes(config, s.graph, with.log), with.log)
 	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", config.Port))
 	if err != nil {
@@ -245,46 +256,23 @@ func start(ctx context.Context, config Config, with seams) (s *server, err error
 	return s, nil
 }
 
-// provisioners are the outside systems that are used here.
-func provisioners(c Config, via http.RoundTripper, clock platform.Clock) map[platform.Integration]platform.Provisioner {
-	used := map[platform.Integration]platform.Provisioner{}
-	if !c.Authentik.Off {
-		used[platform.IntegrationAuthentik] = authentik.New(c.Authentik.URL, c.Authentik.Token, via, clock)
-	}
-	if !c.Stalwart.Off {
-		used[platform.IntegrationStalwart] = stalwart.New(c.Stalwart.URL, c.Stalwart.Token, via, clock)
-	}
-	if !c.OCIS.Off {
-		used[platform.IntegrationOCIS] = ocis.New(c.OCIS.URL, c.OCISUsername, c.OCIS.Token, via, clock)
-	}
-	return used
-}
-
-// transport calls outside. It trusts the machine's certificates and, where
-// there is a file, those in it.
-func transport(extraCAs string) (http.RoundTripper, error) {
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("read the machine's certificates: %w", err)
-	}
-	if extraCAs != "" {
-		pem, err := os.ReadFile(extraCAs)
+// openDatabase opens what the configuration names. On one machine a lock is
+// witness that a process has died; between machines only its beat is.
+func (s *server) openDatabase(ctx context.Context, c Config) (provisioning.Witness, error) {
+	if !c.MongoDB.IsZero() {
+		engine, err := mongo.Open(ctx, c.MongoDB.Reveal(), mongo.Options{})
 		if err != nil {
-			return nil, fmt.Errorf("read EXTRA_CA_CERTS: %w", err)
+			return nil, err
 		}
-		if !roots.AppendCertsFromPEM(pem) {
-			return nil, errors.New("EXTRA_CA_CERTS has no certificate")
-		}
+		s.engine = engine
+		return nil, nil
 	}
-	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-		TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout: 5 * time.Second,
-		MaxIdleConnsPerHost: 16,
-		IdleConnTimeout:     time.Minute,
-		ForceAttemptHTTP2:   true,
-	}, nil
+	engine, err := sqlite.Open(ctx, c.Database, sqlite.Options{})
+	if err != nil {
+		return nil, err
+	}
+	s.engine = engine
+	return engine.Witness(), nil
 }
 
 func (s *server) routes(config Config, api http.Handler, log *slog.Logger) http.Handler {
@@ -363,6 +351,9 @@ func (s *server) Close(ctx context.Context) error {
 	}
 	if s.engine != nil {
 		all = append(all, s.engine.Close())
+	}
+	if s.metrics != nil {
+		all = append(all, s.metrics.close())
 	}
 	return errors.Join(append(all, s.standIns.close())...)
 }

@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	authentik "github.com/dezky/platform/integrations/authentik/standin"
+	dns "github.com/dezky/platform/integrations/dns/standin"
 	ocis "github.com/dezky/platform/integrations/ocis/standin"
 	stalwart "github.com/dezky/platform/integrations/stalwart/standin"
+	stripe "github.com/dezky/platform/integrations/stripe/standin"
 
 	"github.com/dezky/platform/graph/playground"
 	"github.com/dezky/platform/platform"
@@ -33,13 +37,15 @@ const (
 	authentikPort = 101
 	stalwartPort  = 102
 	ocisPort      = 103
+	stripePort    = 104
+	dnsPort       = 105
 )
 
 // host starts the stand-ins that the configuration asks for, and completes it
 // with their addresses.
 func (s *standIns) host(c *Config, clock platform.Clock) error {
 	s.clock = clock
-	folder := filepath.Join(filepath.Dir(c.Database), "standins")
+	folder := folderOf(c)
 	if c.Authentik.StandIn() {
 		server, err := authentik.New(authentik.Options{File: filepath.Join(folder, "authentik.json"), Clock: clock})
 		if err != nil {
@@ -76,9 +82,13 @@ func (s *standIns) host(c *Config, clock platform.Clock) error {
 	if c.OCIS.StandIn() {
 		const user = "dezky"
 		token := platform.NewSecret("development")
-		server, err := ocis.New(ocis.Options{
+		options := ocis.Options{
 			File: filepath.Join(folder, "ocis.json"), Username: user, Token: token, Clock: clock, PublicURL: "https://files.dezky.test",
-		})
+		}
+		if s.authentik != nil {
+			options.UserInfo = c.Authentik.URL + "/application/o/userinfo/"
+		}
+		server, err := ocis.New(options)
 		if err != nil {
 			return fmt.Errorf("start oCIS's stand-in: %w", err)
 		}
@@ -87,6 +97,77 @@ func (s *standIns) host(c *Config, clock platform.Clock) error {
 			return err
 		}
 		c.OCIS, c.OCISUsername = Outside{URL: address, Token: token}, user
+	}
+	return nil
+}
+
+// folderOf is where the stand-ins keep their state.
+func folderOf(c *Config) string {
+	if c.Database == "" {
+		return filepath.Join("data", "standins")
+	}
+	return filepath.Join(filepath.Dir(c.Database), "standins")
+}
+
+// alone plays every outside system until ctx ends, on the ports that "make run"
+// has for those that it plays, and says where each is and how it is called.
+func alone(ctx context.Context, c Config, out io.Writer) (err error) {
+	c.Authentik, c.Stalwart, c.OCIS = Outside{}, Outside{}, Outside{}
+	clock := platform.NewSystemClock()
+	s := &standIns{}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.host(&c, clock); err != nil {
+		return err
+	}
+	if err := s.addPeople(); err != nil {
+		return err
+	}
+	key := platform.NewSecret("sk_test_development")
+	payment, err := stripe.New(stripe.Options{File: filepath.Join(folderOf(&c), "stripe.json"), Key: key, Clock: clock})
+	if err != nil {
+		return fmt.Errorf("start Stripe's stand-in: %w", err)
+	}
+	bills, err := s.listen(c.Port, stripePort, payment)
+	if err != nil {
+		return err
+	}
+	names, err := dns.New(dns.Options{File: filepath.Join(folderOf(&c), "dns.json")})
+	if err != nil {
+		return fmt.Errorf("start the DNS stand-in: %w", err)
+	}
+	if err := names.Start(fmt.Sprintf("127.0.0.1:%d", c.Port+dnsPort)); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, names.Close()) }()
+	_, err = fmt.Fprintf(out, `The outside systems, for development; end with Ctrl-C.
+Authentik  %s  token %s
+           issuers %s
+           people  %s, password %s
+Stalwart   %s  token %s
+oCIS       %s  user %s, token %s
+Stripe     %s  key %s
+DNS        %s
+`, c.Authentik.URL, c.Authentik.Token.Reveal(), strings.Join(c.Issuers, " "), strings.Join(usernames(), " "), authentik.Password,
+		c.Stalwart.URL, c.Stalwart.Token.Reveal(), c.OCIS.URL, c.OCISUsername, c.OCIS.Token.Reveal(), bills, key.Reveal(), names.Addr())
+	if err == nil {
+		<-ctx.Done()
+	}
+	return err
+}
+
+func usernames() (all []string) {
+	for _, who := range people() {
+		all = append(all, who.Username)
+	}
+	return all
+}
+
+// addPeople lets the identity provider know the people.
+func (s *standIns) addPeople() error {
+	for _, who := range people() {
+		if err := s.authentik.AddPerson(who.Person); err != nil {
+			return fmt.Errorf("add %s: %w", who.Username, err)
+		}
 	}
 	return nil
 }
@@ -154,12 +235,12 @@ func (s *standIns) populate(ctx context.Context, p *platform.Platform) error {
 			Cycle: platform.CycleMonthly, Seats: 10, Status: platform.SubscriptionStatusActive, Since: now,
 		}},
 	}
+	if err := s.addPeople(); err != nil {
+		return err
+	}
 	for _, who := range people() {
-		if err := s.authentik.AddPerson(who.Person); err != nil {
-			return fmt.Errorf("add %s: %w", who.Username, err)
-		}
 		user := &platform.User{
-			Document: platform.Document{ID: platform.ID("usr_" + who.Username)}, Subject: who.UUID, Email: who.Email,
+			Document: platform.Document{ID: platform.ID("usr_" + who.Username)}, Subject: who.UUID, Username: who.Username, Email: who.Email,
 			Name: who.Name, PlatformAdmin: who.Username == "operator", CreatedAt: now,
 		}
 		if who.Username == "owner" {

@@ -350,8 +350,15 @@ func randomDocument(schema *ast.Schema, random *rand.Rand) string {
 				continue
 			}
 			b.WriteString(f.Name)
-			if f.Arguments.ForName("first") != nil {
-				b.WriteString([]string{"", "(first: 4)", "(first: $a)", "(first: $b)", "(first: $c)"}[random.IntN(5)])
+			var given []string
+			if f.Arguments.ForName("tenantId") != nil {
+				given = append(given, `tenantId: "ten_acme"`)
+			}
+			if size := random.IntN(5); f.Arguments.ForName("first") != nil && size > 0 {
+				given = append(given, []string{"", "first: 4", "first: $a", "first: $b", "first: $c"}[size])
+			}
+			if len(given) > 0 {
+				b.WriteString("(" + strings.Join(given, ", ") + ")")
 			}
 			if inner.IsCompositeType() {
 				b.WriteString(" { " + selection(inner.Name, from, depth-1) + "}")

@@ -29,7 +29,10 @@ const (
 func (d directives) rule(rule platform.Rule) func(context.Context, any, graphql.Resolver) (any, error) {
 	return func(ctx context.Context, parent any, next graphql.Resolver) (any, error) {
 		field := graphql.GetFieldContext(ctx)
-		on, tried := target(field, parent)
+		on, tried, err := target(ctx, field, parent)
+		if err != nil {
+			return nil, err
+		}
 		if on == nil {
 			return nil, errors.New("the guarded field " + field.Object + "." + field.Field.Name + " says of nothing what it is about")
 		}
@@ -50,25 +53,28 @@ func (d directives) rule(rule platform.Rule) func(context.Context, any, graphql.
 
 // target is what a field is about, and the attempt that a mutation's input
 // makes. It is nil for an edge of a parent that belongs to no tenant.
-func target(field *graphql.FieldContext, parent any) (*platform.Target, *platform.Attempt) {
+func target(ctx context.Context, field *graphql.FieldContext, parent any) (*platform.Target, *platform.Attempt, error) {
 	if input, ok := field.Args["input"].(platform.Attempted); ok {
 		tried := input.Attempt()
-		return &platform.Target{TenantID: tried.TenantID, PartnerID: tried.PartnerID}, &tried
+		return &platform.Target{TenantID: tried.TenantID, PartnerID: tried.PartnerID}, &tried, nil
 	}
 	switch field.Object {
 	case queryRoot, mutationRoot, subscriptionRoot:
 		return &platform.Target{
 			TenantID: argument[platform.ID](field, "tenantId", "id"), TenantSlug: argument[string](field, "slug"),
 			PartnerID: argument[platform.ID](field, "partnerId"),
-		}, nil
+		}, nil, nil
 	}
 	switch parent := parent.(type) {
 	case *platform.Tenant:
-		return &platform.Target{Tenant: parent}, nil
+		return &platform.Target{Tenant: parent}, nil, nil
+	case *platform.Member:
+		t, err := TenantOf(ctx, parent, func(m *platform.Member) platform.ID { return m.TenantID })
+		return &platform.Target{TenantID: parent.TenantID, Tenant: t}, nil, err
 	case *platform.ProvisioningStep, *platform.User:
-		return &platform.Target{}, nil // for operators alone, whatever the tenant
+		return &platform.Target{}, nil, nil // for operators alone, whatever the tenant
 	}
-	return nil, nil
+	return nil, nil, nil
 }
 
 // argument is the first of the named arguments that is given.

@@ -56,13 +56,85 @@ func SubscriptionOf(ctx context.Context, t *platform.Tenant) (*platform.TenantSu
 	return along(ctx, ls, ls.subscriptions, t, tenantID)
 }
 
-// ProvisioningOf is what the outside systems have of a tenant.
-func ProvisioningOf(ctx context.Context, t *platform.Tenant) (*platform.ProvisioningStatus, error) {
+// ProvisioningOf is what the outside systems have of a subject that an object
+// names.
+func ProvisioningOf[P any](ctx context.Context, object *P, subject func(*P) platform.ID) (*platform.ProvisioningStatus, error) {
 	ls, err := loadersOf(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return along(ctx, ls, ls.provisionings, t, tenantID)
+	l := ls.provisionings
+	if _, ok := any(object).(*platform.Member); ok && subject(object).Kind() == platform.KindUser {
+		l = ls.people // a level of members is read ahead twice: for themselves, and for the people behind
+	}
+	return along(ctx, ls, l, object, subject)
+}
+
+// AuthenticatorsOf is how many authenticators a member has; nil is not known.
+func AuthenticatorsOf(ctx context.Context, m *platform.Member) (*int32, error) {
+	ls, err := loadersOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return along(ctx, ls, ls.authenticators, m, func(m *platform.Member) platform.ID { return m.UserID })
+}
+
+// MemberStorageOf is what a member's own files and mails take. Members see their
+// own, administrators everybody's.
+func MemberStorageOf(ctx context.Context, m *platform.Member) (*platform.Storage, error) {
+	ls, err := loadersOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if a := platform.ActorOf(ctx); a == nil || a.User == nil || a.User.ID != m.UserID {
+		t, err := along(ctx, ls, ls.tenants, m, func(m *platform.Member) platform.ID { return m.TenantID })
+		if err != nil {
+			return nil, err
+		}
+		if err := ls.p.Admit(ctx, platform.RuleTenantAdmin, platform.Target{Tenant: t}, false); err != nil {
+			return nil, err
+		}
+	}
+	return along(ctx, ls, ls.memberStorage, m, func(m *platform.Member) platform.ID { return m.ID })
+}
+
+// TenantStorageOf is what a tenant's own space holds.
+func TenantStorageOf(ctx context.Context, t *platform.Tenant) (*platform.Storage, error) {
+	ls, err := loadersOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return along(ctx, ls, ls.tenantStorage, t, tenantID)
+}
+
+// GroupMembersOf are the members in a group.
+func GroupMembersOf(ctx context.Context, g *platform.Group) ([]*platform.Member, error) {
+	ls, err := loadersOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	members, err := along(ctx, ls, ls.groupMembers, g, func(g *platform.Group) platform.ID { return g.ID })
+	Together(ctx, members)
+	return members, err
+}
+
+// ImportRowsOf are an import's rows, or those alone that failed.
+func ImportRowsOf(ctx context.Context, i *platform.Import, failed *bool) ([]*platform.ImportRow, error) {
+	ls, err := loadersOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := along(ctx, ls, ls.importRows, i, func(i *platform.Import) platform.ID { return i.ID })
+	if failed == nil || !*failed {
+		return rows, err
+	}
+	some := []*platform.ImportRow{}
+	for _, row := range rows {
+		if row.State == platform.ImportRowStateFailed {
+			some = append(some, row)
+		}
+	}
+	return some, err
 }
 
 // MembersCountOf is how many active members a tenant has.

@@ -74,7 +74,7 @@ func TestAnEdgeOutOfATenantIsGuarded(t *testing.T) {
 // Rules take what a field is about from its arguments, its input or its parent;
 // on anything else they refuse, so there the schema must have none.
 func TestARuleFindsWhatItsFieldIsAbout(t *testing.T) {
-	parents := []string{"Tenant", "ProvisioningStep", "User"}
+	parents := []string{"Tenant", "Member", "ProvisioningStep", "User"}
 	fields(func(parent *ast.Definition, f *ast.FieldDefinition) {
 		on := rulesOn(f)
 		if len(on) == 0 {

@@ -21,8 +21,15 @@ type loaders struct {
 	users         *loader[*platform.User]
 	subscriptions *loader[*platform.TenantSubscription]
 	provisionings *loader[*platform.ProvisioningStatus]
+	people        *loader[*platform.ProvisioningStatus]
 	customers     *loader[int]
 	membersCounts *loader[int]
+
+	authenticators *loader[*int32]
+	memberStorage  *loader[*platform.Storage]
+	tenantStorage  *loader[*platform.Storage]
+	groupMembers   *loader[[]*platform.Member]
+	importRows     *loader[[]*platform.ImportRow]
 
 	mu sync.Mutex
 	// members and auditEvents are first pages, by their length.
@@ -50,18 +57,27 @@ func withLoaders(ctx context.Context, p *platform.Platform) context.Context {
 
 func newLoaders(p *platform.Platform) *loaders {
 	from := p.Reader()
+	subject := func(s *platform.ProvisioningStatus) platform.ID { return s.SubjectID }
 	return &loaders{
 		tenants:       newLoader(byKey(from.TenantsByID, tenantID)),
 		partners:      newLoader(byKey(from.PartnersByID, func(x *platform.Partner) platform.ID { return x.ID })),
 		users:         newLoader(byKey(from.UsersByID, func(u *platform.User) platform.ID { return u.ID })),
 		subscriptions: newLoader(byKey(from.SubscriptionsOf, func(s *platform.TenantSubscription) platform.ID { return s.TenantID })),
-		provisionings: newLoader(byKey(p.ProvisioningsOf, func(s *platform.ProvisioningStatus) platform.ID { return s.SubjectID })),
+		provisionings: newLoader(byKey(p.ProvisioningsOf, subject)),
+		people:        newLoader(byKey(p.ProvisioningsOf, subject)),
 		customers:     newLoader(from.CountCustomersOf),
 		membersCounts: newLoader(from.CountMembersOf),
-		members:       map[int]*loader[*platform.MemberConnection]{},
-		auditEvents:   map[int]*loader[*platform.AuditEventConnection]{},
-		levels:        map[any]*level{},
-		p:             p,
+
+		authenticators: newLoader(p.AuthenticatorsOf),
+		memberStorage:  newLoader(p.MemberStorage),
+		tenantStorage:  newLoader(p.TenantStorage),
+		groupMembers:   newLoader(p.MembersOfGroups),
+		importRows:     newLoader(p.RowsOfImports),
+
+		members:     map[int]*loader[*platform.MemberConnection]{},
+		auditEvents: map[int]*loader[*platform.AuditEventConnection]{},
+		levels:      map[any]*level{},
+		p:           p,
 	}
 }
 

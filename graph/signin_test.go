@@ -128,7 +128,7 @@ func TestSignInReadsTheBearer(t *testing.T) {
 	}
 	want := &platform.Identity{
 		Issuer: w.Issuer(standin.Portal), Subject: w.People()[0].UUID, Audience: []string{standin.Portal},
-		Name: "Anna", Email: "anna@acme.dk", EmailVerified: true,
+		Name: "Anna", Username: "anna", Email: "anna@acme.dk", EmailVerified: true,
 		Groups: []string{"choir", "tenant-acme"}, Methods: []string{"pwd", "mfa"},
 		IssuedAt: platform.At(signInStart), SignedInAt: platform.At(signInStart),
 		Expires: platform.At(signInStart.Add(standin.Lifetime)),

@@ -130,13 +130,14 @@ func (c signInClaims) access() error {
 // token: taken for empty, it would take groups away.
 func (c signInClaims) identity() (platform.Identity, error) {
 	var who platform.Identity
-	var errs [6]error
+	var errs [7]error
 	who.Subject, errs[0] = c.text("sub")
 	who.Name, errs[1] = c.textIfAny("name")
 	who.Email, errs[2] = c.textIfAny("email")
 	who.Groups, errs[3] = c.texts("groups")
 	who.Methods, errs[4] = c.texts("amr")
 	who.Audience, errs[5] = c.audience()
+	who.Username, errs[6] = c.textIfAny("preferred_username")
 	who.EmailVerified = string(c["email_verified"]) == "true"
 	return who, errors.Join(errs[:]...)
 }

@@ -76,7 +76,7 @@ func newWorld(t testing.TB, changes ...func(*graph.Options, *graph.Limits)) *wor
 	}()
 	w.Platform = platform.New(platform.Options{
 		Store: ports, Clock: w.Clock, NewID: platform.NewID, Session: session.ID, Feed: feed,
-		AttemptKey: platform.NewSecret("a key for tests, and for nothing else"), OperatorAudience: standin.Operator,
+		SealKey: platform.NewSecret("a key for tests, and for nothing else"), OperatorAudience: standin.Operator,
 	})
 	must(w.Platform.Bootstrap(ctx))
 	must(w.Platform.Plant(ctx, worldSeed(w.Authentik)))

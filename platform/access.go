@@ -186,6 +186,21 @@ func (p *Platform) findNode(ctx context.Context, a *Actor, id ID) (Node, error) 
 		return only(p.store.SubscriptionsByID(ctx, ids))(func(s *TenantSubscription) error {
 			return p.Admit(ctx, RuleTenantMember, Target{TenantID: s.TenantID}, false)
 		})
+	case KindGroup:
+		return only(p.store.GroupsByID(ctx, ids))(func(g *Group) error {
+			if g.Status == GroupStatusDeleted {
+				return NoGroup(g.ID)
+			}
+			return p.Admit(ctx, RuleTenantAdmin, Target{TenantID: g.TenantID}, false)
+		})
+	case KindInvitation:
+		return only(p.store.InvitationsByID(ctx, ids))(func(i *Invitation) error {
+			return p.Admit(ctx, RuleTenantAdmin, Target{TenantID: i.TenantID}, false)
+		})
+	case KindImport:
+		return only(p.store.ImportsByID(ctx, ids))(func(i *Import) error {
+			return p.Admit(ctx, RuleTenantAdmin, Target{TenantID: i.TenantID}, false)
+		})
 	case KindAuditEvent:
 		return only(p.store.AuditEventsByID(ctx, ids))(func(e *AuditEvent) error { return p.seesEvent(ctx, e) })
 	}

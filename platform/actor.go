@@ -88,6 +88,9 @@ func (p *Platform) SignIn(ctx context.Context, is Identity, from From) (*Actor, 
 		}
 		return nil, err
 	}
+	if u.SignedOutAt != nil && is.IssuedAt.Unix() <= u.SignedOutAt.Unix() {
+		return nil, Errorf(Unauthenticated, "You were signed out. Sign in again.")
+	}
 	a.User = u
 	if a.all, err = p.store.MembershipsOf(ctx, u.ID); err != nil {
 		return nil, err

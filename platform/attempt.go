@@ -106,6 +106,13 @@ func attemptOf(ctx context.Context) *run {
 	return r
 }
 
+// SecretPayload is the answer of a mutation that makes a secret: it is shown this
+// once, and a repeat says ALREADY_SHOWN (E-1).
+type SecretPayload[T any] struct {
+	Payload[T]
+	Secret *string
+}
+
 // Mutate is the envelope of every mutation. It runs the use case at most once
 // for an idempotency key (M-2) and sees to it that exactly one audit event stands
 // at the end (I-1): what the use case did not write itself, a failure, a panic, a
@@ -114,32 +121,66 @@ func attemptOf(ctx context.Context) *run {
 func Mutate[T any, In Attempted](
 	ctx context.Context, p *Platform, in In, useCase func(context.Context, In) (T, error),
 ) (*Payload[T], error) {
+	object, _, err := mutate(ctx, p, in, useCase)
+	return split(object, err)
+}
+
+// MutateSecret is Mutate for a use case that makes a secret.
+func MutateSecret[T any, In Attempted](
+	ctx context.Context, p *Platform, in In, useCase func(context.Context, In) (T, Secret, error),
+) (*SecretPayload[T], error) {
+	var secret Secret
+	object, repeated, err := mutate(ctx, p, in, func(ctx context.Context, in In) (object T, err error) {
+		object, secret, err = useCase(ctx, in)
+		return object, err
+	})
+	payload, err := split(object, err)
+	if err != nil {
+		return nil, err
+	}
+	out := &SecretPayload[T]{Payload: *payload}
+	switch {
+	case repeated:
+		out.UserErrors = append(out.UserErrors, alreadyShown())
+	case len(out.UserErrors) == 0:
+		text := secret.Reveal()
+		out.Secret = &text
+	}
+	return out, nil
+}
+
+func alreadyShown() *UserError {
+	return &UserError{Code: UserErrorCodeAlreadyShown, Message: "This was shown when it was made, and is kept nowhere."}
+}
+
+// mutate says of what it returns if an earlier attempt had made it.
+func mutate[T any, In Attempted](
+	ctx context.Context, p *Platform, in In, useCase func(context.Context, In) (T, error),
+) (object T, repeated bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err // gqlgen goes on to the document's next mutation all the same
+		return object, false, err // gqlgen goes on to the document's next mutation all the same
 	}
 	r, err := p.attempt(ctx, in.Attempt())
 	if err != nil {
-		return nil, err
+		return object, false, err
 	}
 	ctx = context.WithValue(ctx, attemptKey{}, r)
 	earlier, err := p.claim(ctx, r, in)
 	if err != nil {
-		return split[T](*new(T), p.failed(ctx, r, err))
+		return object, false, p.failed(ctx, r, err)
 	}
 	if earlier != "" {
-		object, err := again[T](ctx, p, earlier)
-		return split(object, err)
+		object, err = again[T](ctx, p, earlier)
+		return object, true, err
 	}
-	object, err := carryOut(ctx, in, useCase)
-	if err != nil {
-		err = p.failed(ctx, r, err)
-		if err == nil { // the commit had gone through after all
+	if object, err = carryOut(ctx, in, useCase); err != nil {
+		if err = p.failed(ctx, r, err); err == nil { // the commit had gone through after all
 			object, err = again[T](ctx, p, r.made)
 		}
 	} else if !r.recorded {
 		err = p.store.Record(context.WithoutCancel(ctx), p.event(ctx, r.tried.Action, r.log, r.tried.Target))
 	}
-	return split(object, err)
+	return object, false, err
 }
 
 // carryOut makes of a panic an error like any other, which is recorded: what was
@@ -207,7 +248,7 @@ func (p *Platform) claim(ctx context.Context, r *run, in any) (earlier ID, err e
 // hash is a keyed hash of some texts, so that what is kept of keys and inputs
 // cannot be guessed from.
 func (p *Platform) hash(texts ...string) string {
-	mac := hmac.New(sha256.New, p.attemptKey)
+	mac := hmac.New(sha256.New, p.key)
 	for _, t := range texts {
 		fmt.Fprintf(mac, "%d:%s", len(t), t)
 	}
@@ -266,7 +307,16 @@ func again[T any](ctx context.Context, p *Platform, id ID) (object T, err error)
 	case *User:
 		found, err = p.store.User(ctx, id)
 	case *Member:
+		if id, err = p.acceptedBy(ctx, id); err != nil {
+			return object, err
+		}
 		found, err = only(p.store.MembersByID(ctx, []ID{id}))(func(*Member) error { return nil })
+	case *Group:
+		found, err = only(p.store.GroupsByID(ctx, []ID{id}))(func(*Group) error { return nil })
+	case *Invitation:
+		found, err = only(p.store.InvitationsByID(ctx, []ID{id}))(func(*Invitation) error { return nil })
+	case *Import:
+		found, err = only(p.store.ImportsByID(ctx, []ID{id}))(func(*Import) error { return nil })
 	case *ProvisioningStatus:
 		found, err = p.ProvisioningOf(ctx, id)
 	default:
@@ -277,4 +327,17 @@ func again[T any](ctx context.Context, p *Platform, id ID) (object T, err error)
 	}
 	object, _ = found.(T)
 	return object, nil
+}
+
+// acceptedBy is the member whom an invitation made, for an attempt that accepted
+// one; other targets are what they are.
+func (p *Platform) acceptedBy(ctx context.Context, target ID) (ID, error) {
+	if target.Kind() != KindInvitation {
+		return target, nil
+	}
+	found, err := p.store.InvitationsByID(ctx, []ID{target})
+	if err != nil || len(found) == 0 {
+		return "", err
+	}
+	return found[0].MemberID, nil
 }

@@ -7,6 +7,8 @@ type Identity struct {
 	Subject  string
 	Audience []string
 	Name     string
+	// Username is what the bearer signs in with (the claim preferred_username), or "".
+	Username string
 	Email    string
 	// EmailVerified is true only where the provider vouches for the address.
 	EmailVerified bool

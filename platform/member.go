@@ -15,10 +15,36 @@ type Member struct {
 	State    MemberState  `json:"state"`
 	Source   MemberSource `json:"source"`
 	JoinedAt Time         `json:"joinedAt"`
+
+	// Address is the member's mailbox, "" for none, and Aliases are the other
+	// addresses that it has.
+	Address string   `json:"address,omitempty"`
+	Aliases []string `json:"aliases,omitempty"`
+	// MailQuotaMiB bounds the mailbox; 0 is as much as there is.
+	MailQuotaMiB int32 `json:"mailQuotaMiB,omitempty"`
+	// Sealed is the mailbox's one-time password, until the mail server has it.
+	Sealed Sealed `json:"sealed,omitempty"`
+	// MailUntil is until when a connection that was open when the mailbox was
+	// frozen may still read it (E-2); nil where none can.
+	MailUntil *Time `json:"mailUntil,omitempty"`
 }
 
 // IsNode makes a member a Node of the graph.
 func (*Member) IsNode() {}
+
+// Mailbox is the member's address, or nil for a member without a mailbox.
+func (m *Member) Mailbox() *string { return orNil(m.Address) }
+
+// OtherAddresses are the mailbox's aliases.
+func (m *Member) OtherAddresses() []string { return append([]string{}, m.Aliases...) }
+
+// orNil is nil for an empty text.
+func orNil(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
 
 // MemberRole is what a member may do in the tenant.
 type MemberRole string
@@ -62,9 +88,15 @@ type MemberEdge = Edge[*Member]
 
 // What audit says of members.
 const (
-	ActionMemberUpdated  Action = "MEMBER_UPDATED"
-	ActionMemberRemoved  Action = "MEMBER_REMOVED"
-	ActionMemberRestored Action = "MEMBER_RESTORED"
+	ActionMemberCreated       Action = "MEMBER_CREATED"
+	ActionMemberUpdated       Action = "MEMBER_UPDATED"
+	ActionMemberSuspended     Action = "MEMBER_SUSPENDED"
+	ActionMemberResumed       Action = "MEMBER_RESUMED"
+	ActionMemberLoggedOut     Action = "MEMBER_LOGGED_OUT"
+	ActionMemberPasswordReset Action = "MEMBER_PASSWORD_RESET"
+	ActionMemberReconciled    Action = "MEMBER_RECONCILED"
+	ActionMemberRemoved       Action = "MEMBER_REMOVED"
+	ActionMemberRestored      Action = "MEMBER_RESTORED"
 )
 
 // MemberPayload is the answer of mutations about a member.
@@ -82,6 +114,9 @@ type MemberReader interface {
 	CountMembersOf(ctx context.Context, tenants []ID) (map[ID]int, error)
 	// Member is the member of this tenant with this ID, or NotFound.
 	Member(ctx context.Context, tenant, id ID) (*Member, error)
+	// MembersAfter are up to n members of a tenant who are not revoked, in the
+	// order of their IDs, from after one on. For what goes through all of them.
+	MembersAfter(ctx context.Context, tenant, after ID, n int) ([]*Member, error)
 	// CountAdminsOf counts the active administrators of a tenant.
 	CountAdminsOf(ctx context.Context, tenant ID) (int, error)
 }
@@ -94,6 +129,9 @@ type MemberLister interface {
 
 // MemberWriter changes memberships.
 type MemberWriter interface {
+	// PutMember stores the member, and has their provisioning due when what the
+	// membership wants outside differs, and that of the person and of the groups that
+	// the member is in when it is anything to those.
 	PutMember(ctx context.Context, m *Member) error
 }
 
@@ -120,116 +158,6 @@ func (p *Platform) members(tenant ID, page Page, list List[*Member]) *Connection
 		counts, err := p.store.CountMembersOf(ctx, []ID{tenant})
 		return counts[tenant], err
 	})
-}
-
-// UpdateMemberInput says what changes of a member.
-type UpdateMemberInput struct {
-	TenantID       ID
-	MemberID       ID
-	Role           *MemberRole
-	IdempotencyKey *string `json:"-"`
-}
-
-// Attempt says what the input tries.
-func (in UpdateMemberInput) Attempt() Attempt {
-	return Attempt{Action: ActionMemberUpdated, TenantID: in.TenantID, Target: in.MemberID, Key: in.IdempotencyKey}
-}
-
-// RemoveMemberInput names who is no member any more.
-type RemoveMemberInput struct {
-	TenantID       ID
-	MemberID       ID
-	IdempotencyKey *string `json:"-"`
-}
-
-// Attempt says what the input tries.
-func (in RemoveMemberInput) Attempt() Attempt {
-	return Attempt{Action: ActionMemberRemoved, TenantID: in.TenantID, Target: in.MemberID, Key: in.IdempotencyKey}
-}
-
-// RestoreMemberInput names who is a member again.
-type RestoreMemberInput struct {
-	TenantID       ID
-	MemberID       ID
-	IdempotencyKey *string `json:"-"`
-}
-
-// Attempt says what the input tries.
-func (in RestoreMemberInput) Attempt() Attempt {
-	return Attempt{Action: ActionMemberRestored, TenantID: in.TenantID, Target: in.MemberID, Key: in.IdempotencyKey}
-}
-
-// UpdateMember changes a member's role.
-func (p *Platform) UpdateMember(ctx context.Context, in UpdateMemberInput) (*Member, error) {
-	return p.changeMember(ctx, ActionMemberUpdated, in.TenantID, in.MemberID, func(m *Member) error {
-		if m.State == MemberStateRevoked {
-			return Errorf(Conflict, "This member was removed.").On("memberId")
-		}
-		if in.Role != nil {
-			m.Role = *in.Role
-		}
-		return nil
-	})
-}
-
-// RemoveMember takes a membership away. It leaves a tombstone, which wins over
-// every token's groups until RestoreMember lifts it (A-3).
-func (p *Platform) RemoveMember(ctx context.Context, in RemoveMemberInput) (*Member, error) {
-	return p.changeMember(ctx, ActionMemberRemoved, in.TenantID, in.MemberID, func(m *Member) error {
-		m.State = MemberStateRevoked
-		return nil
-	})
-}
-
-// RestoreMember lifts the tombstone of a member who was removed.
-func (p *Platform) RestoreMember(ctx context.Context, in RestoreMemberInput) (*Member, error) {
-	return p.changeMember(ctx, ActionMemberRestored, in.TenantID, in.MemberID, func(m *Member) error {
-		if m.State != MemberStateRevoked {
-			return Errorf(Conflict, "This member was not removed.").On("memberId")
-		}
-		m.State, m.Source = MemberStateActive, MemberSourceMutation
-		return nil
-	})
-}
-
-// changeMember changes a member who is not the caller, and leaves the tenant an
-// active administrator (E-7). Two such changes at once meet in the tenant's
-// document, so that each sees what the other left.
-func (p *Platform) changeMember(ctx context.Context, action Action, tenant, id ID, law func(*Member) error) (*Member, error) {
-	var m *Member
-	err := p.change(ctx, action, tenant, id, func(w Writer) error {
-		t, err := w.Tenant(ctx, tenant)
-		if err != nil {
-			return err
-		}
-		if err := t.changeable(); err != nil {
-			return err
-		}
-		if m, err = w.Member(ctx, tenant, id); err != nil {
-			return err
-		}
-		if self(ctx, m.UserID) {
-			return Errorf(Conflict, "Nobody does this to themselves.").On("memberId")
-		}
-		admin := m.administers()
-		if err := law(m); err != nil {
-			return err
-		}
-		if admin && !m.administers() {
-			admins, err := w.CountAdminsOf(ctx, tenant)
-			if err != nil {
-				return err
-			}
-			if admins < 2 {
-				return Errorf(Conflict, "A tenant keeps one active administrator.").On("memberId")
-			}
-		}
-		if err := w.PutMember(ctx, m); err != nil {
-			return err
-		}
-		return w.PutTenant(ctx, t)
-	})
-	return m, err
 }
 
 // syncMemberships says which memberships change when a token names tenants: a

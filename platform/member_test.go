@@ -73,8 +73,8 @@ func TestMembershipsInStepWithGroups(t *testing.T) {
 			t.Errorf("%s (%s) (- expected, + found):\n%s", name, test.reason, diff)
 		}
 		for _, m := range test.held {
-			if before[m.TenantID] != *m {
-				t.Errorf("%s: the membership that was read was changed itself", name)
+			if diff := cmp.Diff(before[m.TenantID], *m); diff != "" {
+				t.Errorf("%s: the membership that was read was changed itself:\n%s", name, diff)
 			}
 		}
 	}

@@ -17,12 +17,15 @@ type Platform struct {
 	clock            Clock
 	newID            func(Kind) ID
 	session          func() ID
-	attemptKey       []byte
+	key              []byte
+	signIns          SignIns
+	mailboxes        Mailboxes
+	files            Files
 	operatorAudience string
 	mailDomain       string
 }
 
-// Options are what a Platform needs. All but Feed and MailDomain must be set.
+// Options are what a Platform needs. What may be left out says so.
 type Options struct {
 	Store Store
 	Clock Clock
@@ -30,8 +33,12 @@ type Options struct {
 	NewID func(Kind) ID
 	// Session is the ID of this process's session.
 	Session func() ID
-	// AttemptKey keys the hashes of idempotency keys and inputs.
-	AttemptKey Secret
+	// SealKey keys seals, and the hashes of idempotency keys, inputs and codes.
+	SealKey Secret
+	// SignIns, Mailboxes and Files can be asked at once; nil is not used here.
+	SignIns   SignIns
+	Mailboxes Mailboxes
+	Files     Files
 	// OperatorAudience is the audience that makes half an operator.
 	OperatorAudience string
 	// MailDomain is the domain under which every tenant has one of its own (F-7);
@@ -45,7 +52,7 @@ type Options struct {
 func New(o Options) *Platform {
 	return &Platform{
 		store: o.Store, feed: o.Feed, clock: o.Clock, newID: o.NewID, session: o.Session,
-		attemptKey: []byte(o.AttemptKey.Reveal()), operatorAudience: o.OperatorAudience, mailDomain: o.MailDomain,
+		key: []byte(o.SealKey.Reveal()), signIns: o.SignIns, mailboxes: o.Mailboxes, files: o.Files, operatorAudience: o.OperatorAudience, mailDomain: o.MailDomain,
 	}
 }
 
@@ -65,7 +72,10 @@ type Reader interface {
 	MemberReader
 	PartnerReader
 	TenantReader
-	PendingReader
+	InvitationReader
+	AddressReader
+	GroupReader
+	ImportReader
 	SubscriptionReader
 	AuditReader
 	ProvisioningReader
@@ -80,7 +90,10 @@ type Writer interface {
 	MemberWriter
 	PartnerWriter
 	TenantWriter
-	PendingWriter
+	InvitationWriter
+	AddressWriter
+	GroupWriter
+	ImportWriter
 	SubscriptionWriter
 	ProvisioningWriter
 }
@@ -110,6 +123,8 @@ type Store interface {
 // errUnchanged ends a transaction that finds all as it should be, and leaves no
 // record of it.
 var errUnchanged = errors.New("there is nothing to change")
+
+func isUnchanged(err error) bool { return errors.Is(err, errUnchanged) }
 
 // change is how use cases change things: once each.
 func (p *Platform) change(ctx context.Context, action Action, tenant, target ID, do func(Writer) error) error {

@@ -15,6 +15,9 @@ const (
 	IntegrationStalwart  Integration = "STALWART"
 	IntegrationOCIS      Integration = "OCIS"
 	IntegrationStripe    Integration = "STRIPE"
+	// IntegrationMembers is no system outside: it is what goes through a tenant's
+	// members in batches.
+	IntegrationMembers Integration = "MEMBERS"
 )
 
 // ErrSkip is a Provisioner's answer when there is nothing to do for a subject.
@@ -66,6 +69,8 @@ type Provisioning struct {
 	DueAt *Time `json:"dueAt,omitempty"`
 	// FailingSince is since when a step is somebody's to look at; nil for none.
 	FailingSince *Time `json:"failingSince,omitempty"`
+	// Shut are the tenants whose being shut was passed on to this subject (B-5).
+	Shut []ID `json:"shut,omitempty"`
 	// Open is true until every step is settled.
 	Open      bool                `json:"open"`
 	ChangedAt Time                `json:"changedAt"`
@@ -166,9 +171,13 @@ type ProvisioningStore interface {
 
 // Book is what the reconciler may read and write in one transaction.
 type Book interface {
-	TenantReader
-	ProvisioningReader
+	Reader
 	ProvisioningWriter
+	AddressWriter
+	// KeepUser and KeepMember store what a step told of a person or a membership. It
+	// wants nothing of the outside systems.
+	KeepUser(ctx context.Context, u *User) error
+	KeepMember(ctx context.Context, m *Member) error
 	// Activate stores a tenant that turned active, with its audit event.
 	Activate(ctx context.Context, t *Tenant, event AuditEvent) error
 }
@@ -183,6 +192,14 @@ func NewProvisioning(subject, tenant ID, integrations []Integration, now Time) *
 	return p
 }
 
+// With adds a step, if it is not there, and has it tried at once.
+func (p *Provisioning) With(i Integration, now Time) {
+	if p.step(i) == nil {
+		p.Steps = append(p.Steps, &ProvisioningStep{Integration: i, State: ProvisioningStatePending})
+	}
+	p.Raise(now)
+}
+
 // Raise makes every step due, because something else is wanted or somebody
 // wants to be sure.
 func (p *Provisioning) Raise(now Time) {
@@ -194,9 +211,12 @@ func (p *Provisioning) Raise(now Time) {
 }
 
 // claim gives the subject to a session and starts what is due, as a session
-// that died left it or as it is. It returns the steps to carry out, and says if
-// subscribers should see the change.
-func (p *Provisioning) claim(now Time, session ID, orphaned bool, can func(Integration) bool, requestID string) (due []*ProvisioningStep, loud bool) {
+// that died left it or as it is. Ready says whether what a step needs of another
+// subject is there. It returns the steps to carry out, and says if subscribers
+// should see the change.
+func (p *Provisioning) claim(
+	now Time, session ID, orphaned bool, can, ready func(Integration) bool, requestID string,
+) (due []*ProvisioningStep, loud bool) {
 	if orphaned {
 		p.Owner = ""
 		for _, s := range p.Steps {
@@ -215,6 +235,8 @@ func (p *Provisioning) claim(now Time, session ID, orphaned bool, can func(Integ
 		case !can(s.Integration):
 			s.Finished, loud = &now, true
 			s.calm(ProvisioningStateSkipped)
+		case !ready(s.Integration):
+			s.wait(now)
 		default:
 			s.start(now, p.Generation, requestID)
 			due, loud = append(due, s), true
@@ -228,12 +250,10 @@ func (p *Provisioning) claim(now Time, session ID, orphaned bool, can func(Integ
 // report writes down how an attempt of a session ended. An attempt that is no
 // longer the session's own is dropped: taken is false then.
 func (p *Provisioning) report(now Time, session ID, attempt Step, r StepResult, spread float64) (loud, taken bool) {
-	i := slices.IndexFunc(p.Steps, func(s *ProvisioningStep) bool { return s.Integration == attempt.Integration })
-	if i < 0 || p.Owner != session || p.Steps[i].Attempts != attempt.Attempt {
-		return false, false
-	}
-	s := p.Steps[i]
+	s := p.held(session, attempt)
 	switch {
+	case s == nil:
+		return false, false
 	case s.Looking:
 		s.Looking, s.LookAt = false, nil
 		if r.Handle != "" {
@@ -254,6 +274,25 @@ func (p *Provisioning) report(now Time, session ID, attempt Step, r StepResult, 
 	}
 	p.settle(now)
 	return loud, true
+}
+
+// step is the subject's step in a system, or nil.
+func (p *Provisioning) step(i Integration) *ProvisioningStep {
+	for _, s := range p.Steps {
+		if s.Integration == i {
+			return s
+		}
+	}
+	return nil
+}
+
+// held is the step of an attempt that is still the session's own, or nil.
+func (p *Provisioning) held(session ID, attempt Step) *ProvisioningStep {
+	s := p.step(attempt.Integration)
+	if s == nil || p.Owner != session || s.Attempts != attempt.Attempt {
+		return nil
+	}
+	return s
 }
 
 // settle works out what follows from the steps for the whole.

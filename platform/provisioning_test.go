@@ -101,9 +101,9 @@ func TestPresent(t *testing.T) {
 
 func TestStepsOfASubjectAreIndependent(t *testing.T) {
 	t.Parallel()
-	p := NewProvisioning("ten_a", "ten_a", Integrations(), noon)
+	p := NewProvisioning("ten_a", "ten_a", StepsOf(KindTenant), noon)
 	can := func(i Integration) bool { return i != IntegrationStripe }
-	due, loud := p.claim(noon, "ses_a", false, can, "run_1")
+	due, loud := p.claim(noon, "ses_a", false, can, everything, "run_1")
 	if len(due) != 3 || !loud {
 		t.Fatalf("got %d steps, loud %v; want all but the one that is switched off", len(due), loud)
 	}

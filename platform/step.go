@@ -36,6 +36,13 @@ type ProvisioningStep struct {
 	Finished  *Time  `json:"finished,omitempty"`
 	NextTry   *Time  `json:"nextTry,omitempty"`
 	RequestID string `json:"requestId,omitempty"`
+	// Done of Total is how far a step has come that goes through many things; zero
+	// for one that does not.
+	Done  int32 `json:"done,omitempty"`
+	Total int32 `json:"total,omitempty"`
+	// OpenUntil is until when what the step shut may still be used by whoever had it
+	// open: mail connections outlive a freeze (E-2).
+	OpenUntil *Time `json:"openUntil,omitempty"`
 
 	// Generation is the generation of the subject that the running or last
 	// attempt was made for.
@@ -55,6 +62,7 @@ type ProvisioningStep struct {
 const (
 	firstDelay   = time.Second
 	longestDelay = 5 * time.Minute
+	longestWait  = time.Minute
 	// lookDelay is longer than any call to an outside system.
 	lookDelay = 30 * time.Second
 	// failedAfter is from which failure on a step is somebody's to look at.
@@ -88,6 +96,8 @@ func (s *ProvisioningStep) dueAt() *Time {
 	switch {
 	case s.Looking:
 		return nil
+	case s.State == ProvisioningStatePending && s.NextTry != nil: // it waits for another subject
+		return s.NextTry
 	case s.State == ProvisioningStatePending:
 		return &Time{} // at once, whatever anybody's clock says
 	case s.State == ProvisioningStateError && s.NextTry != nil:
@@ -116,6 +126,23 @@ func (s *ProvisioningStep) orphan(now Time) {
 		s.NextTry = &next
 	}
 	s.Looking = false
+}
+
+// wait puts the step off until what it needs of another subject is there. Whoever
+// brings that about wakes it; without that it looks again, ever more rarely.
+func (s *ProvisioningStep) wait(now Time) {
+	s.Delay = min(max(2*s.Delay, firstDelay), longestWait)
+	next := now.Add(s.Delay)
+	s.NextTry = &next
+}
+
+// wake ends such a wait, and says if there was one.
+func (s *ProvisioningStep) wake() bool {
+	if s.State != ProvisioningStatePending || s.NextTry == nil {
+		return false
+	}
+	s.NextTry, s.Delay = nil, 0
+	return true
 }
 
 // finish writes down how an attempt ended. Spread is a random number from 0 to

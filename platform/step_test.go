@@ -61,7 +61,7 @@ func (o *one) step() *ProvisioningStep { return o.Steps[0] }
 // looked at, as a look.
 func (o *one) claimBy(t *testing.T, session ID, orphaned bool) Step {
 	t.Helper()
-	due, _ := o.claim(o.now, session, orphaned, everything, "run_1")
+	due, _ := o.claim(o.now, session, orphaned, everything, everything, "run_1")
 	if len(due) != 1 {
 		t.Fatalf("claimed %d steps, want one: %+v", len(due), o.step())
 	}
@@ -102,7 +102,7 @@ func TestStepSucceeds(t *testing.T) {
 	if o.Owner != "ses_a" || o.DueAt != nil || !o.Open {
 		t.Errorf("claimed: got owner %q, due %v, open %v", o.Owner, o.DueAt, o.Open)
 	}
-	if due, loud := o.claim(o.now, "ses_a", false, everything, ""); len(due) != 0 || loud {
+	if due, loud := o.claim(o.now, "ses_a", false, everything, everything, ""); len(due) != 0 || loud {
 		t.Errorf("what runs was claimed again: %v, %v", due, loud)
 	}
 	loud, taken := o.report(o.now.Add(time.Second), "ses_a", attempt, StepResult{Handle: "d1"}, 0)
@@ -120,7 +120,7 @@ func TestStepSucceeds(t *testing.T) {
 func TestStepsThatAreNotUsedAreSkipped(t *testing.T) {
 	t.Parallel()
 	o := newOne()
-	if due, loud := o.claim(o.now, "ses_a", false, nothing, ""); len(due) != 0 || !loud {
+	if due, loud := o.claim(o.now, "ses_a", false, nothing, everything, ""); len(due) != 0 || !loud {
 		t.Errorf("got %d steps, loud %v", len(due), loud)
 	}
 	if s := o.step(); s.State != ProvisioningStateSkipped || s.Attempts != 0 || o.Open || o.Owner != "" {
@@ -147,7 +147,7 @@ func TestStepRetriesForEverAndIsListedFromTheEighthFailure(t *testing.T) {
 		if got, want := s.NextTry.Sub(o.now.Time), retryDelay(n, 0, 1); got != want || s.Delay != want {
 			t.Errorf("failure %d: tried again in %v (noted %v), want %v", n, got, s.Delay, want)
 		}
-		if due, _ := o.claim(o.now.Add(s.Delay-1), "ses_a", false, everything, ""); len(due) != 0 {
+		if due, _ := o.claim(o.now.Add(s.Delay-1), "ses_a", false, everything, everything, ""); len(due) != 0 {
 			t.Errorf("failure %d: claimed before its time", n)
 		}
 		if n == 8 {
@@ -285,7 +285,7 @@ func TestOrphanWaitsAllOfItsDelay(t *testing.T) {
 	o.try(t, StepResult{Err: Errorf(Unavailable, "Busy.").After(time.Minute)})
 	delay := o.step().Delay
 	o.now = o.now.Add(50 * time.Second) // or a clock that runs ahead
-	if due, loud := o.claim(o.now, "ses_b", true, everything, ""); len(due) != 0 || loud {
+	if due, loud := o.claim(o.now, "ses_b", true, everything, everything, ""); len(due) != 0 || loud {
 		t.Errorf("taken over: got %v, loud %v", due, loud)
 	}
 	if got := o.step().NextTry.Sub(o.now.Time); got != delay || o.Owner != "ses_b" {
@@ -310,17 +310,17 @@ func doubtful(t *testing.T) *one {
 func TestALookIsNoAttemptAndNoEvent(t *testing.T) {
 	t.Parallel()
 	o := doubtful(t)
-	if due, _ := o.claim(o.now.Add(lookDelay-1), "ses_a", false, everything, ""); len(due) != 0 {
+	if due, _ := o.claim(o.now.Add(lookDelay-1), "ses_a", false, everything, everything, ""); len(due) != 0 {
 		t.Error("looked too early")
 	}
 	o.wait(t)
 	attempts, started := o.step().Attempts, o.step().Started
-	due, loud := o.claim(o.now, "ses_a", false, everything, "run_look")
+	due, loud := o.claim(o.now, "ses_a", false, everything, everything, "run_look")
 	if s := o.step(); len(due) != 1 || loud || s.State != ProvisioningStateOK || s.Attempts != attempts || s.Started != started || o.Open || o.Owner != "ses_a" {
 		t.Errorf("the look: %d due, loud %v, %+v, open %v, owner %q", len(due), loud, s, o.Open, o.Owner)
 	}
 	look := Step{Integration: IntegrationStalwart, Attempt: attempts}
-	if due, _ := o.claim(o.now, "ses_a", false, everything, ""); len(due) != 0 {
+	if due, _ := o.claim(o.now, "ses_a", false, everything, everything, ""); len(due) != 0 {
 		t.Error("two looks at once")
 	}
 	if loud, taken := o.report(o.now, "ses_a", look, StepResult{Handle: "d0"}, 0); loud || !taken {
@@ -355,7 +355,7 @@ func TestRaisedWhileLookingWaitsForTheLook(t *testing.T) {
 	o.wait(t)
 	look := o.claimBy(t, "ses_a", false)
 	o.Raise(o.now)
-	if due, _ := o.claim(o.now, "ses_a", false, everything, ""); len(due) != 0 || o.DueAt != nil {
+	if due, _ := o.claim(o.now, "ses_a", false, everything, everything, ""); len(due) != 0 || o.DueAt != nil {
 		t.Fatalf("an attempt beside a look: two calls at once for one step")
 	}
 	if !o.Open || o.step().State != ProvisioningStatePending {
@@ -375,7 +375,7 @@ func TestALookThatDiedIsMadeAgain(t *testing.T) {
 	o := doubtful(t)
 	o.wait(t)
 	o.claimBy(t, "ses_dead", false)
-	due, loud := o.claim(o.now, "ses_b", true, everything, "")
+	due, loud := o.claim(o.now, "ses_b", true, everything, everything, "")
 	if len(due) != 1 || loud || o.Owner != "ses_b" || o.step().State != ProvisioningStateOK {
 		t.Errorf("got %d due, loud %v, owner %q, %+v", len(due), loud, o.Owner, o.step())
 	}
@@ -385,7 +385,7 @@ func TestALookThatNobodyCanMakeIsLeft(t *testing.T) {
 	t.Parallel()
 	o := doubtful(t)
 	o.wait(t)
-	if due, loud := o.claim(o.now, "ses_a", false, nothing, ""); len(due) != 0 || loud {
+	if due, loud := o.claim(o.now, "ses_a", false, nothing, everything, ""); len(due) != 0 || loud {
 		t.Errorf("got %d due, loud %v", len(due), loud)
 	}
 	if s := o.step(); s.State != ProvisioningStateOK || s.LookAt != nil || o.DueAt != nil || o.Owner != "" {

@@ -179,15 +179,15 @@ func (p *Platform) CreateTenant(ctx context.Context, in CreateTenantInput) (*Ten
 	if err := t.set(&in.Name, in.Plan, in.Seats, in.Industry, in.BrandColor); err != nil {
 		return nil, err
 	}
-	var admin *PendingMember
+	var admin *Invitation
 	if in.AdminEmail != nil {
 		email, err := cleanEmail("adminEmail", *in.AdminEmail)
 		if err != nil {
 			return nil, err
 		}
-		admin = &PendingMember{
-			Document: Document{ID: p.newID(KindPending)}, TenantID: t.ID, Email: email, Role: MemberRoleAdmin,
-			State: PendingStateOpen, Expires: p.now().Add(pendingFor),
+		admin = &Invitation{
+			Document: Document{ID: p.newID(KindInvitation)}, TenantID: t.ID, Email: email, Role: MemberRoleAdmin,
+			State: InvitationStateOpen, CreatedAt: p.now(), Expires: p.now().Add(invitedFor),
 		}
 	}
 	err := p.change(ctx, ActionTenantCreated, t.ID, t.ID, func(w Writer) error {
@@ -203,7 +203,7 @@ func (p *Platform) CreateTenant(ctx context.Context, in CreateTenantInput) (*Ten
 		if err := w.PutTenant(ctx, t); err != nil || admin == nil {
 			return err
 		}
-		return w.PutPending(ctx, admin)
+		return w.PutInvitation(ctx, admin)
 	})
 	return t, err
 }

@@ -5,15 +5,27 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 )
 
-// User is a person who has signed in at least once. Their subject at the
+// User is a person who has signed in, or was made a member. Their subject at the
 // identity provider names them; all its issuers say the same subject.
 type User struct {
 	Document
-	Subject string `json:"subject"`
-	Email   string `json:"email"`
-	Name    string `json:"name"`
+	// Subject is "" as long as nobody knows it: an account that is still to be made,
+	// or is gone.
+	Subject string `json:"subject,omitempty"`
+	// Username is what the person signs in with, in small letters, where it is known.
+	Username string `json:"username,omitempty"`
+	// Ours says that the platform made the account at the identity provider.
+	Ours bool `json:"ours,omitempty"`
+	// Sealed is the account's one-time password, until the identity provider has it.
+	Sealed Sealed `json:"sealed,omitempty"`
+	// SignedOutAt is when the person's sessions were last ended by force: tokens
+	// from before are good for nothing here (E-3).
+	SignedOutAt *Time  `json:"signedOutAt,omitempty"`
+	Email       string `json:"email"`
+	Name        string `json:"name"`
 	// PlatformAdmin is half of what makes an operator; the token's audience is
 	// the other half (A-1).
 	PlatformAdmin bool `json:"platformAdmin"`
@@ -55,6 +67,8 @@ var platformAdminGroups = [...]string{"dezky-platform-admins", "authentik Admins
 type UserReader interface {
 	// UserBySubject is the person whom a token names, or NotFound.
 	UserBySubject(ctx context.Context, subject string) (*User, error)
+	// UnknownUsers are the people with this user name whose subject nobody knows yet.
+	UnknownUsers(ctx context.Context, username string) ([]*User, error)
 	// UsersByID are those of the people who exist, in no order.
 	UsersByID(ctx context.Context, ids []ID) ([]*User, error)
 	// User is the person with this ID, or NotFound.
@@ -68,6 +82,9 @@ type UserReader interface {
 
 // UserWriter changes people.
 type UserWriter interface {
+	// PutUser stores the person, and has their provisioning due when what they want
+	// outside differs, and that of their memberships when it is anything to those. A
+	// person of whom nothing is outside raises nothing.
 	PutUser(ctx context.Context, u *User) error
 }
 
@@ -117,7 +134,7 @@ func (p *Platform) Me(ctx context.Context) (*Me, error) {
 	if err != nil {
 		return nil, err
 	}
-	waiting, err := p.pendingsOf(ctx, p.store, a.Identity)
+	waiting, err := p.invitationsOf(ctx, p.store, a.Identity)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +182,8 @@ func (p *Platform) syncUser(ctx context.Context, a *Actor, tenants []*Tenant) er
 	err := p.change(ctx, ActionUserSynced, "", id, func(w Writer) error {
 		u, err := w.UserBySubject(ctx, a.Identity.Subject)
 		if CodeOf(err) == NotFound && err != nil {
-			u, err = &User{Document: Document{ID: id}, Subject: a.Identity.Subject, CreatedAt: now}, nil
+			u = &User{Document: Document{ID: id}, Subject: a.Identity.Subject, CreatedAt: now}
+			err = stillMade(ctx, w, a.Identity.Username)
 		}
 		if err != nil {
 			return err
@@ -180,14 +198,15 @@ func (p *Platform) syncUser(ctx context.Context, a *Actor, tenants []*Tenant) er
 		if err != nil {
 			return err
 		}
-		waiting, err := p.pendingsOf(ctx, w, a.Identity)
+		waiting, err := p.invitationsOf(ctx, w, a.Identity)
 		if err != nil {
 			return err
 		}
-		if held, err = p.takeUp(ctx, w, u, held, waiting); err != nil {
+		held, taken, err := p.takeUp(ctx, w, u, held, waiting)
+		if err != nil {
 			return err
 		}
-		changed = changed || len(waiting) > 0
+		changed = changed || taken
 		for _, m := range syncMemberships(u, held, tenants, func() ID { return p.newID(KindMember) }, now) {
 			if err := w.PutMember(ctx, m); err != nil {
 				return err
@@ -205,15 +224,32 @@ func (p *Platform) syncUser(ctx context.Context, a *Actor, tenants []*Tenant) er
 	return err
 }
 
+// stillMade refuses whoever signs in with an account that the platform has just
+// made, and of which it does not know yet that it is there: or one person would
+// become two.
+func stillMade(ctx context.Context, r UserReader, username string) error {
+	if username == "" {
+		return nil
+	}
+	made, err := r.UnknownUsers(ctx, strings.ToLower(username))
+	if err == nil && len(made) > 0 {
+		err = Errorf(Unavailable, "Your account is still being made. Try again in a moment.").After(time.Second)
+	}
+	return err
+}
+
 // sync takes over what the token says of the person, and says if that changed
 // anything.
 func (u *User) sync(is Identity) bool {
 	old := *u
-	if is.Email != "" {
+	if is.Email != "" && !u.Ours {
 		u.Email = is.Email
 	}
-	if is.Name != "" {
+	if is.Name != "" && !u.Ours {
 		u.Name = is.Name
+	}
+	if is.Username != "" && !u.Ours {
+		u.Username = strings.ToLower(is.Username)
 	}
 	named := slices.ContainsFunc(is.Groups, func(g string) bool {
 		return slices.Contains(platformAdminGroups[:], g)

@@ -8,6 +8,7 @@ type Want struct {
 	Member *MemberWant
 	Group  *GroupWant
 	Domain *DomainWant
+	Import *ImportWant
 }
 
 // Presence says how much of a thing there should be outside.
@@ -34,6 +35,8 @@ type TenantWant struct {
 	// MailDomain is the tenant's platform mail domain (F-7), or "" where the
 	// platform has none.
 	MailDomain string
+	// CreatedAt is since when there can be anything of the tenant outside.
+	CreatedAt Time
 }
 
 // Group is the tenant's group at the identity provider. Nothing that a tenant
@@ -121,4 +124,10 @@ type DomainWant struct {
 	Tenant   TenantWant
 	// Name is in small letters, and in ASCII.
 	Name string
+}
+
+// ImportWant is an import of members that is to be worked off.
+type ImportWant struct {
+	ID       ID
+	TenantID ID
 }

@@ -36,7 +36,7 @@ func worldOn(t testing.TB, s platform.Store) *world {
 	}
 	w.Platform = platform.New(platform.Options{
 		Store: s, Clock: w.clock, NewID: platform.NewID, Session: func() platform.ID { return w.session },
-		AttemptKey: platform.NewSecret("for tests"), OperatorAudience: operators, MailDomain: "dezky.test",
+		SealKey: platform.NewSecret("for tests"), OperatorAudience: operators, MailDomain: "dezky.test",
 	})
 	return w
 }

@@ -209,7 +209,7 @@ func TestWithoutIntegrationsATenantIsActiveAtOnce(t *testing.T) {
 	t.Parallel()
 	p, _ := single(t, nil)
 	id := p.tenant(t, 1)
-	for _, i := range platform.Integrations() {
+	for _, i := range platform.StepsOf(platform.KindTenant) {
 		p.state(t, id, i, skipped)
 	}
 	until(t, "the tenant is active", func() bool {

@@ -61,7 +61,7 @@ func start(
 	p := &process{store: store, clock: clock, session: session}
 	p.feed = NewFeed(store, clock, log, func() { p.reconciler.Poke() })
 	p.Platform = platform.New(platform.Options{
-		Store: store, Clock: clock, NewID: platform.NewID, Session: session.ID, AttemptKey: platform.NewSecret("k"),
+		Store: store, Clock: clock, NewID: platform.NewID, Session: session.ID, SealKey: platform.NewSecret("k"),
 		OperatorAudience: "o", Feed: p.feed,
 	})
 	p.reconciler = New(p.Platform, store, session, via, clock, log, func() float64 { return 1 })

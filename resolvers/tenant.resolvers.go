@@ -20,6 +20,14 @@ func (r *mutationResolver) ReconcileTenant(ctx context.Context, input platform.R
 	return platform.Mutate(ctx, r.platform, input, r.platform.ReconcileTenant)
 }
 
+func (r *mutationResolver) SuspendTenant(ctx context.Context, input platform.SuspendTenantInput) (*platform.Payload[*platform.Tenant], error) {
+	return platform.Mutate(ctx, r.platform, input, r.platform.SuspendTenant)
+}
+
+func (r *mutationResolver) ResumeTenant(ctx context.Context, input platform.ResumeTenantInput) (*platform.Payload[*platform.Tenant], error) {
+	return platform.Mutate(ctx, r.platform, input, r.platform.ResumeTenant)
+}
+
 func (r *queryResolver) Tenant(ctx context.Context, id *platform.ID, slug *string) (*platform.Tenant, error) {
 	return r.platform.TenantByName(ctx, id, slug)
 }
@@ -46,8 +54,12 @@ func (r *tenantResolver) Members(ctx context.Context, obj *platform.Tenant, firs
 	return graph.MembersOf(ctx, obj, first, after)
 }
 
+func (r *tenantResolver) Storage(ctx context.Context, obj *platform.Tenant) (*platform.Storage, error) {
+	return graph.TenantStorageOf(ctx, obj)
+}
+
 func (r *tenantResolver) Provisioning(ctx context.Context, obj *platform.Tenant) (*platform.ProvisioningStatus, error) {
-	return graph.ProvisioningOf(ctx, obj)
+	return graph.ProvisioningOf(ctx, obj, func(t *platform.Tenant) platform.ID { return t.ID })
 }
 
 func (r *tenantResolver) AuditEvents(ctx context.Context, obj *platform.Tenant, first *int32, after *platform.Cursor) (*platform.Connection[*platform.AuditEvent], error) {

@@ -75,7 +75,11 @@ func (w *writer) note(before []Doc, v interface{ Doc() *platform.Document }) err
 	fields := maps.Clone(is)
 	maps.Copy(fields, was)
 	for _, field := range slices.Sorted(maps.Keys(fields)) {
-		if field == "id" || field == "sortName" || string(was[field]) == string(is[field]) {
+		if field == "id" || field == "sortName" || field == "key" || string(was[field]) == string(is[field]) {
+			continue
+		}
+		if field == "sealed" || field == "code" { // that it changed is all that anybody hears
+			w.changes = append(w.changes, platform.FieldChange{Object: now.ID, Field: field})
 			continue
 		}
 		w.changes = append(w.changes, platform.FieldChange{

@@ -2,12 +2,16 @@ package store
 
 // The collections.
 const (
+	addresses     = "addresses"
 	attempts      = "attempts"
 	audit         = "audit"
 	events        = "events"
+	groups        = "groups"
+	importChunks  = "importChunks"
+	imports       = "imports"
+	invitations   = "invitations"
 	members       = "members"
 	partners      = "partners"
-	pendings      = "pendings"
 	provisioning  = "provisioning"
 	sessions      = "sessions"
 	subscriptions = "subscriptions"
@@ -19,19 +23,31 @@ const (
 // leans on.
 func Collections() []Collection {
 	return []Collection{
+		{Name: addresses, Indexes: []Index{{Name: "holder", Fields: []string{"holder"}}}},
 		{Name: attempts, Indexes: []Index{{Name: "at", Fields: []string{"at"}}}},
 		{Name: audit, Indexes: []Index{{Name: "log", Fields: []string{"tenantId", "at"}}}},
 		{Name: events, Indexes: []Index{
 			{Name: "sequence", Fields: []string{"subjectId", "sequence"}}, // unique by the id, which has both
 			{Name: "at", Fields: []string{"at"}},
 		}},
+		{Name: groups, Indexes: []Index{
+			{Name: "name", Fields: []string{"tenantId", "status", "sortName"}},
+			{Name: "key", Fields: []string{"tenantId", "key"}, Unique: true}, // a deleted group has none
+		}},
+		{Name: importChunks},
+		{Name: imports, Indexes: []Index{{Name: "newest", Fields: []string{"tenantId", "createdAt"}}}},
+		{Name: invitations, Indexes: []Index{
+			{Name: "email", Fields: []string{"email", "state"}},
+			{Name: "code", Fields: []string{"code"}, Unique: true},
+			{Name: "newest", Fields: []string{"tenantId", "state", "createdAt"}},
+		}},
 		{Name: members, Indexes: []Index{
 			{Name: "user", Fields: []string{"userId", "tenantId"}, Unique: true},
 			{Name: "joined", Fields: []string{"userId", "joinedAt"}},
 			{Name: "tenant", Fields: []string{"tenantId", "joinedAt"}},
 			{Name: "state", Fields: []string{"tenantId", "state"}},
+			{Name: "all", Fields: []string{"tenantId"}},
 		}},
-		{Name: pendings, Indexes: []Index{{Name: "email", Fields: []string{"email", "state"}}}},
 		{Name: partners, Indexes: []Index{{Name: "slug", Fields: []string{"slug"}, Unique: true}}},
 		{Name: provisioning, Indexes: []Index{
 			// Owner first, or the work of others fills the page of what is due.
@@ -53,6 +69,7 @@ func Collections() []Collection {
 		}},
 		{Name: users, Indexes: []Index{
 			{Name: "subject", Fields: []string{"subject"}, Unique: true},
+			{Name: "username", Fields: []string{"username"}},
 			{Name: "email", Fields: []string{"email"}},
 			{Name: "words", Fields: []string{"name", "email"}, Words: true},
 		}},

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"github.com/dezky/platform/platform"
 )
@@ -48,7 +49,37 @@ func (r reader) CountAdminsOf(ctx context.Context, tenant platform.ID) (int, err
 		eq("role", string(platform.MemberRoleAdmin)))
 }
 
+func (r reader) MembersAfter(ctx context.Context, tenant, after platform.ID, n int) ([]*platform.Member, error) {
+	q := Query{Where: []Condition{eq("tenantId", string(tenant)), listed()}, Limit: n}
+	if after != "" {
+		q.After = &Mark{ID: after}
+	}
+	return find[platform.Member](ctx, r, members, q)
+}
+
+// PutMember has the groups of the tenant that the member is in tried anew as
+// well, since whom they want follows from the membership.
 func (w *writer) PutMember(ctx context.Context, m *platform.Member) error {
-	_, err := put[platform.Member](ctx, w, members, m)
+	old, err := put[platform.Member](ctx, w, members, m)
+	if err != nil || !m.Raises(old) {
+		return err
+	}
+	if err := w.raise(ctx, m.ID, m.TenantID, w.now); err != nil || !m.RaisesOthers(old) {
+		return err
+	}
+	if err := w.raise(ctx, m.UserID, m.TenantID, w.now); err != nil || old == nil {
+		return err
+	}
+	groups, err := w.AllGroupsOf(ctx, m.TenantID)
+	for _, g := range groups {
+		if err == nil && slices.Contains(g.MemberIDs, m.ID) {
+			err = w.raise(ctx, g.ID, g.TenantID, w.now)
+		}
+	}
 	return err
+}
+
+// KeepMember stores what a step told of a member.
+func (w *writer) KeepMember(ctx context.Context, m *platform.Member) error {
+	return w.replace(ctx, members, m)
 }

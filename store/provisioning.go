@@ -95,7 +95,7 @@ func (w *writer) raise(ctx context.Context, subject, tenant platform.ID, now pla
 		return err
 	}
 	if len(there) == 0 {
-		return w.PutProvisioning(ctx, platform.NewProvisioning(subject, tenant, platform.Integrations(), now), true)
+		return w.PutProvisioning(ctx, platform.NewProvisioning(subject, tenant, platform.StepsOf(subject.Kind()), now), true)
 	}
 	there[0].Raise(now)
 	return w.PutProvisioning(ctx, there[0], true)

@@ -285,6 +285,8 @@ func taken(d *DuplicateError) error {
 	switch d.Coll + "." + d.Index {
 	case tenants + ".slug":
 		return platform.Errorf(platform.Conflict, "This slug is taken.").On("slug").Because(d)
+	case groups + ".key":
+		return platform.Errorf(platform.Conflict, "The tenant has a group of this name.").On("name").Because(d)
 	case audit + ".id":
 		return platform.Errorf(platform.Conflict, "This event is recorded already.").Because(d)
 	}

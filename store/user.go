@@ -39,7 +39,38 @@ func (r reader) CountUsers(ctx context.Context, search string) (int, error) {
 	return count(ctx, r, users, words...)
 }
 
+func (r reader) UnknownUsers(ctx context.Context, username string) ([]*platform.User, error) {
+	return find[platform.User](ctx, r, users, Query{Where: []Condition{eq("username", username), eq("subject", nil)}})
+}
+
+// PutUser has the steps tried anew of a person of whom something is outside, and
+// those of their memberships, which want the person's name and account too.
 func (w *writer) PutUser(ctx context.Context, u *platform.User) error {
-	_, err := put[platform.User](ctx, w, users, u)
+	old, err := put[platform.User](ctx, w, users, u)
+	if err != nil || old == nil || !u.Raises(old) {
+		return err
+	}
+	subjects := []platform.ID{u.ID}
+	if u.RaisesMemberships(old) {
+		held, err := w.MembershipsOf(ctx, u.ID)
+		if err != nil {
+			return err
+		}
+		for _, m := range held {
+			subjects = append(subjects, m.ID)
+		}
+	}
+	there, err := w.ProvisioningsByID(ctx, subjects)
+	for _, doc := range there {
+		if err == nil {
+			doc.Raise(w.now)
+			err = w.PutProvisioning(ctx, doc, true)
+		}
+	}
 	return err
+}
+
+// KeepUser stores what a step told of a person.
+func (w *writer) KeepUser(ctx context.Context, u *platform.User) error {
+	return w.replace(ctx, users, u)
 }

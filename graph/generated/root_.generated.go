@@ -23,6 +23,9 @@ type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 type ResolverRoot interface {
 	AuditEvent() AuditEventResolver
 	FailedOperation() FailedOperationResolver
+	Group() GroupResolver
+	Import() ImportResolver
+	Invitation() InvitationResolver
 	Me() MeResolver
 	Member() MemberResolver
 	Mutation() MutationResolver
@@ -65,15 +68,34 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
+			graphql.NewInputUnmarshaler("AcceptInvitationInput", ec.unmarshalInputAcceptInvitationInput),
+			graphql.NewInputUnmarshaler("BulkCreateMembersInput", ec.unmarshalInputBulkCreateMembersInput),
+			graphql.NewInputUnmarshaler("CancelImportInput", ec.unmarshalInputCancelImportInput),
+			graphql.NewInputUnmarshaler("CreateGroupInput", ec.unmarshalInputCreateGroupInput),
+			graphql.NewInputUnmarshaler("CreateMemberInput", ec.unmarshalInputCreateMemberInput),
 			graphql.NewInputUnmarshaler("CreateTenantInput", ec.unmarshalInputCreateTenantInput),
+			graphql.NewInputUnmarshaler("DeleteGroupInput", ec.unmarshalInputDeleteGroupInput),
+			graphql.NewInputUnmarshaler("ForceLogoutMemberInput", ec.unmarshalInputForceLogoutMemberInput),
 			graphql.NewInputUnmarshaler("GrantPlatformAdminInput", ec.unmarshalInputGrantPlatformAdminInput),
+			graphql.NewInputUnmarshaler("ImportMembersInput", ec.unmarshalInputImportMembersInput),
+			graphql.NewInputUnmarshaler("InviteMemberInput", ec.unmarshalInputInviteMemberInput),
+			graphql.NewInputUnmarshaler("MemberRowInput", ec.unmarshalInputMemberRowInput),
+			graphql.NewInputUnmarshaler("ReconcileMemberInput", ec.unmarshalInputReconcileMemberInput),
 			graphql.NewInputUnmarshaler("ReconcileTenantInput", ec.unmarshalInputReconcileTenantInput),
 			graphql.NewInputUnmarshaler("RemoveMemberInput", ec.unmarshalInputRemoveMemberInput),
+			graphql.NewInputUnmarshaler("ResendInvitationInput", ec.unmarshalInputResendInvitationInput),
+			graphql.NewInputUnmarshaler("ResetMemberPasswordInput", ec.unmarshalInputResetMemberPasswordInput),
 			graphql.NewInputUnmarshaler("RestoreMemberInput", ec.unmarshalInputRestoreMemberInput),
+			graphql.NewInputUnmarshaler("ResumeMemberInput", ec.unmarshalInputResumeMemberInput),
+			graphql.NewInputUnmarshaler("ResumeTenantInput", ec.unmarshalInputResumeTenantInput),
 			graphql.NewInputUnmarshaler("RetryOperationInput", ec.unmarshalInputRetryOperationInput),
+			graphql.NewInputUnmarshaler("RevokeInvitationInput", ec.unmarshalInputRevokeInvitationInput),
 			graphql.NewInputUnmarshaler("RevokePlatformAdminInput", ec.unmarshalInputRevokePlatformAdminInput),
 			graphql.NewInputUnmarshaler("SetSecurityPolicyInput", ec.unmarshalInputSetSecurityPolicyInput),
+			graphql.NewInputUnmarshaler("SuspendMemberInput", ec.unmarshalInputSuspendMemberInput),
+			graphql.NewInputUnmarshaler("SuspendTenantInput", ec.unmarshalInputSuspendTenantInput),
 			graphql.NewInputUnmarshaler("TenantFilter", ec.unmarshalInputTenantFilter),
+			graphql.NewInputUnmarshaler("UpdateGroupInput", ec.unmarshalInputUpdateGroupInput),
 			graphql.NewInputUnmarshaler("UpdateMemberInput", ec.unmarshalInputUpdateMemberInput),
 			graphql.NewInputUnmarshaler("UpdateTenantInput", ec.unmarshalInputUpdateTenantInput),
 			graphql.NewInputUnmarshaler("UpdateUserInput", ec.unmarshalInputUpdateUserInput),
@@ -248,13 +270,402 @@ type AuditEventEdge {
   node: AuditEvent!
 }
 `, BuiltIn: false},
+	{Name: "../../schema/group.graphql", Input: `extend type Query {
+  "The groups of a tenant, by name."
+  groups(
+    tenantId: ID!
+    "How many, 1 to 100."
+    first: Int = 20
+    "The end of the page before."
+    after: Cursor
+  ): GroupConnection @tenantAdmin
+}
+
+extend type Mutation {
+  "Makes a group of members for single sign-on and, with a mail name, a mailing list."
+  createGroup(input: CreateGroupInput!): GroupPayload @tenantAdmin
+  "Renames a group, and changes who is in it."
+  updateGroup(input: UpdateGroupInput!): GroupPayload @tenantAdmin
+  "Removes a group. Its address is free when the mail server has let go of it."
+  deleteGroup(input: DeleteGroupInput!): GroupPayload @tenantAdmin
+}
+
+"Some of a tenant's members under one name."
+type Group implements Node {
+  id: ID!
+  tenant: Tenant @goField(forceResolver: true)
+  name: String!
+  "The mailing list's address; null for a group without one."
+  address: String @goField(name: "Mailbox")
+  "Who is in it; suspended members count again when they are resumed."
+  members: [Member!] @goField(forceResolver: true)
+  createdAt: Time!
+  "What the outside systems have of the group."
+  provisioning: ProvisioningStatus @goField(forceResolver: true)
+}
+
+"A page of groups."
+type GroupConnection {
+  edges: [GroupEdge!]!
+  nodes: [Group!]!
+  pageInfo: PageInfo!
+  "How many there are in all."
+  totalCount: Int!
+}
+
+"A group in a list."
+type GroupEdge {
+  cursor: Cursor!
+  node: Group!
+}
+
+"The answer of mutations about a group: the group, or what to mend."
+type GroupPayload {
+  group: Group @goField(name: "Object")
+  userErrors: [UserError!]!
+}
+
+input CreateGroupInput {
+  tenantId: ID!
+  name: String!
+  "Makes it a mailing list: the part of its address before the @."
+  mailName: String
+  memberIds: [ID!]
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+input UpdateGroupInput {
+  tenantId: ID!
+  groupId: ID!
+  name: String
+  addMemberIds: [ID!]
+  removeMemberIds: [ID!]
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+input DeleteGroupInput {
+  tenantId: ID!
+  groupId: ID!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+extend enum Action {
+  "A group was made."
+  GROUP_CREATED
+  "A group was changed."
+  GROUP_UPDATED
+  "A group was removed."
+  GROUP_DELETED
+}
+`, BuiltIn: false},
+	{Name: "../../schema/import.graphql", Input: `extend type Query {
+  "The imports of a tenant, newest first."
+  imports(
+    tenantId: ID!
+    "How many, 1 to 100."
+    first: Int = 20
+    "The end of the page before."
+    after: Cursor
+  ): ImportConnection @tenantAdmin
+}
+
+extend type Mutation {
+  "Makes many members, up to 2,000. All rows are looked at before anything is done, and each ends as a member or with what is wrong with it. The one-time passwords are shown this once."
+  bulkCreateMembers(input: BulkCreateMembersInput!): ImportStartPayload @tenantAdmin
+  "The same from a table."
+  importMembers(input: ImportMembersInput!): ImportStartPayload @tenantAdmin
+  "Stops an import. Who became a member stays one."
+  cancelImport(input: CancelImportInput!): ImportPayload @tenantAdmin
+}
+
+extend type Subscription {
+  "How far an import has come: first as it is, then every change. The step MEMBERS says done and total."
+  importStatus(
+    tenantId: ID!
+    importId: ID!
+    "The last sequence that the client has: it then gets what came after, instead of the present state."
+    after: Int
+  ): ProvisioningStatus @tenantAdmin
+}
+
+"Members that are made together."
+type Import implements Node {
+  id: ID!
+  state: ImportState!
+  "How many rows there are."
+  rowsCount: Int! @goField(name: "Rows")
+  created: Int!
+  failed: Int!
+  createdAt: Time!
+  "The rows in their order."
+  rows(
+    "Only those that failed."
+    failed: Boolean = false
+  ): [ImportRow!] @goField(forceResolver: true)
+}
+
+"How far an import has come."
+enum ImportState {
+  "It goes on."
+  RUNNING
+  "Every row has its end."
+  DONE
+  "It was stopped."
+  CANCELLED
+}
+
+"One person of an import."
+type ImportRow {
+  "Counts from 1, as the rows were sent."
+  number: Int!
+  name: String!
+  mailName: String!
+  role: MemberRole!
+  state: ImportRowState!
+  "Who became a member, or will."
+  memberId: ID @goField(name: "Becomes")
+  "What was wrong: the field, if it is one, and a sentence for a person."
+  field: String!
+  message: String!
+}
+
+"What became of a row."
+enum ImportRowState {
+  "It waits for its turn."
+  PENDING
+  "It is a member."
+  CREATED
+  "It is none; the message says why."
+  FAILED
+  "The import was stopped before its turn."
+  CANCELLED
+}
+
+"A page of imports."
+type ImportConnection {
+  edges: [ImportEdge!]!
+  nodes: [Import!]!
+  pageInfo: PageInfo!
+  "How many there are in all."
+  totalCount: Int!
+}
+
+"An import in a list."
+type ImportEdge {
+  cursor: Cursor!
+  node: Import!
+}
+
+"The answer of mutations about an import: the import, or what to mend."
+type ImportPayload {
+  import: Import @goField(name: "Object")
+  userErrors: [UserError!]!
+}
+
+"The answer of mutations that begin an import."
+type ImportStartPayload {
+  import: Import @goField(name: "Object")
+  "Those of the rows that can become members. Shown this once; a repeat with the same key has none, and says ALREADY_SHOWN."
+  passwords: [ImportPassword!]!
+  userErrors: [UserError!]!
+}
+
+"The one-time password of a row."
+type ImportPassword {
+  number: Int!
+  address: String!
+  password: String!
+}
+
+"A person who is to become a member."
+input MemberRowInput {
+  name: String!
+  "The part of the address before the @; the rest is the tenant's primary domain."
+  mailName: String!
+  "MEMBER when nobody says."
+  role: MemberRole
+  "Other mail names in the same domain."
+  aliases: [String!]
+  "0 is as much as there is."
+  mailQuotaMiB: Int
+}
+
+input BulkCreateMembersInput {
+  tenantId: ID!
+  rows: [MemberRowInput!]!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+input ImportMembersInput {
+  tenantId: ID!
+  "A first line with the columns name, mailName and, if there are such, role, aliases (with blanks between) and mailQuotaMiB; then a line a person."
+  csv: String!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+input CancelImportInput {
+  tenantId: ID!
+  importId: ID!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+extend enum Action {
+  "Members were imported, or began to be."
+  MEMBERS_IMPORTED
+  "An import was stopped."
+  IMPORT_CANCELLED
+}
+`, BuiltIn: false},
+	{Name: "../../schema/invitation.graphql", Input: `extend type Query {
+  "The invitations of a tenant that wait, newest first."
+  invitations(
+    tenantId: ID!
+    "How many, 1 to 100."
+    first: Int = 20
+    "The end of the page before."
+    after: Cursor
+  ): InvitationConnection @tenantAdmin
+}
+
+extend type Mutation {
+  "Invites somebody who has an account elsewhere, or will have one. The code is shown this once: the portal sends it."
+  inviteMember(input: InviteMemberInput!): InvitationCodePayload @tenantAdmin
+  "Makes a new code, shown this once. The old one is good no more, and the invitation waits anew."
+  resendInvitation(input: ResendInvitationInput!): InvitationCodePayload @tenantAdmin
+  "Makes an invitation good for nothing."
+  revokeInvitation(input: RevokeInvitationInput!): InvitationPayload @tenantAdmin
+  "Makes the caller the member that a code promises, if there is a seat."
+  acceptInvitation(input: AcceptInvitationInput!): MemberPayload @authenticated
+}
+
+"A membership that waits for somebody: for a sign-in with its address, or for its code."
+type Invitation implements Node {
+  id: ID!
+  email: String!
+  role: MemberRole!
+  state: InvitationState!
+  invitedBy: User @goField(forceResolver: true)
+  createdAt: Time!
+  "It is good until then."
+  expires: Time!
+}
+
+"Whether an invitation can still be accepted."
+enum InvitationState {
+  "It can, until it expires."
+  OPEN
+  "It was."
+  ACCEPTED
+  "It was revoked."
+  REVOKED
+}
+
+"A page of invitations."
+type InvitationConnection {
+  edges: [InvitationEdge!]!
+  nodes: [Invitation!]!
+  pageInfo: PageInfo!
+  "How many there are in all."
+  totalCount: Int!
+}
+
+"An invitation in a list."
+type InvitationEdge {
+  cursor: Cursor!
+  node: Invitation!
+}
+
+"The answer of mutations about an invitation: the invitation, or what to mend."
+type InvitationPayload {
+  invitation: Invitation @goField(name: "Object")
+  userErrors: [UserError!]!
+}
+
+"The answer of mutations that make a code."
+type InvitationCodePayload {
+  invitation: Invitation @goField(name: "Object")
+  "Shown this once; a repeat with the same key has null, and says ALREADY_SHOWN."
+  code: String @goField(name: "Secret")
+  userErrors: [UserError!]!
+}
+
+input InviteMemberInput {
+  tenantId: ID!
+  email: String!
+  "MEMBER when nobody says."
+  role: MemberRole
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+input ResendInvitationInput {
+  tenantId: ID!
+  invitationId: ID!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+input RevokeInvitationInput {
+  tenantId: ID!
+  invitationId: ID!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+input AcceptInvitationInput {
+  code: String!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+extend enum Action {
+  "Somebody was invited."
+  MEMBER_INVITED
+  "An invitation got a new code."
+  INVITATION_RESENT
+  "An invitation was revoked."
+  INVITATION_REVOKED
+  "Somebody became a member by an invitation."
+  INVITATION_ACCEPTED
+}
+`, BuiltIn: false},
 	{Name: "../../schema/member.graphql", Input: `extend type Mutation {
-  "Changes a member's role. Nobody changes their own, and one active administrator stays."
+  "Makes a person who signs in, has a mailbox and files. The one-time password is shown this once."
+  createMember(input: CreateMemberInput!): MemberPasswordPayload @tenantAdmin
+  "Changes a member's role, mailbox, and the name of a person who is the tenant's alone. One active administrator stays."
   updateMember(input: UpdateMemberInput!): MemberPayload @tenantAdmin
-  "Takes a membership away, whatever groups say, until it is restored."
+  "Shuts a member out of the tenant. Passwords, mails and files stay."
+  suspendMember(input: SuspendMemberInput!): MemberPayload @tenantAdmin
+  "Lets a suspended member in again, with what they had."
+  resumeMember(input: ResumeMemberInput!): MemberPayload @tenantAdmin
+  "Ends a member's sessions, and nobody else's."
+  forceLogoutMember(input: ForceLogoutMemberInput!): MemberPayload @tenantAdmin
+  "Makes one new one-time password, shown this once: for the mailbox, and for the sign-in of a person who is the tenant's alone."
+  resetMemberPassword(input: ResetMemberPasswordInput!): MemberPasswordPayload @tenantAdmin
+  "Has every step of a member tried at once."
+  reconcileMember(input: ReconcileMemberInput!): MemberPayload @tenantAdmin
+  "Takes a membership away, whatever groups say, until it is restored. Mailbox and files go, and the sign-in of a person whom nobody else wants."
   removeMember(input: RemoveMemberInput!): MemberPayload @tenantAdmin
-  "Makes somebody who was removed a member again."
+  "Makes somebody who was removed a member again. What had gone is made anew, empty."
   restoreMember(input: RestoreMemberInput!): MemberPayload @tenantAdmin
+}
+
+extend type Subscription {
+  "The steps of a member and of the person behind: first as they are, then every change. Each event names its subject, and each subject counts for itself."
+  memberStatus(
+    tenantId: ID!
+    memberId: ID!
+    "The last sequence of the membership that the client has."
+    after: Int
+    "The last sequence of the person that the client has."
+    personAfter: Int
+  ): ProvisioningStatus @tenantAdmin
 }
 
 "A person in a tenant."
@@ -265,6 +676,22 @@ type Member implements Node {
   role: MemberRole!
   state: MemberState!
   joinedAt: Time!
+  "The mailbox; null for a member without one."
+  address: String @goField(name: "Mailbox")
+  "The mailbox's other addresses."
+  aliases: [String!]! @goField(name: "OtherAddresses")
+  "What bounds the mailbox; 0 is as much as there is."
+  mailQuotaMiB: Int!
+  "Until when a mail connection that was open when the mailbox was frozen may still read it; null where none can."
+  mailReadableUntil: Time @goField(name: "MailUntil")
+  "What the outside systems have of the membership."
+  provisioning: ProvisioningStatus @tenantAdmin @goField(forceResolver: true)
+  "What the outside systems have of the person."
+  personProvisioning: ProvisioningStatus @tenantAdmin @goField(forceResolver: true)
+  "How many authenticators the person has, live; null is not known."
+  authenticators: Int @tenantAdmin @goField(forceResolver: true)
+  "What the member's own files and mails take, live. Members see their own."
+  storage: Storage @tenantMember @goField(forceResolver: true)
 }
 
 "What a member may do in the tenant."
@@ -292,7 +719,7 @@ type MemberConnection {
   edges: [MemberEdge!]!
   nodes: [Member!]!
   pageInfo: PageInfo!
-  "How many active members there are in all."
+  "How many active members there are in all; the list has suspended ones too."
   totalCount: Int!
 }
 
@@ -308,10 +735,72 @@ type MemberPayload {
   userErrors: [UserError!]!
 }
 
+"The answer of mutations that make a one-time password."
+type MemberPasswordPayload {
+  member: Member @goField(name: "Object")
+  "Shown this once; a repeat with the same key has null, and says ALREADY_SHOWN."
+  oneTimePassword: String @goField(name: "Secret")
+  userErrors: [UserError!]!
+}
+
+input CreateMemberInput {
+  tenantId: ID!
+  name: String!
+  "The part of the address before the @; the rest is the tenant's primary domain."
+  mailName: String!
+  "MEMBER when nobody says."
+  role: MemberRole
+  "Other mail names in the same domain."
+  aliases: [String!]
+  "0 is as much as there is."
+  mailQuotaMiB: Int
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
 input UpdateMemberInput {
   tenantId: ID!
   memberId: ID!
+  name: String
   role: MemberRole
+  "The other mail names, all of them; an empty list takes them away."
+  aliases: [String!]
+  mailQuotaMiB: Int
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+input SuspendMemberInput {
+  tenantId: ID!
+  memberId: ID!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+input ResumeMemberInput {
+  tenantId: ID!
+  memberId: ID!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+input ForceLogoutMemberInput {
+  tenantId: ID!
+  memberId: ID!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+input ResetMemberPasswordInput {
+  tenantId: ID!
+  memberId: ID!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+input ReconcileMemberInput {
+  tenantId: ID!
+  memberId: ID!
   "The same key and input a second time change nothing."
   idempotencyKey: String
 }
@@ -331,7 +820,19 @@ input RestoreMemberInput {
 }
 
 extend enum Action {
-  "A member's role was changed."
+  "A person became a member."
+  MEMBER_CREATED
+  "A member was shut out."
+  MEMBER_SUSPENDED
+  "A member was let in again."
+  MEMBER_RESUMED
+  "A member's sessions were ended."
+  MEMBER_LOGGED_OUT
+  "A member got a new one-time password."
+  MEMBER_PASSWORD_RESET
+  "All steps of a member were to be tried at once."
+  MEMBER_RECONCILED
+  "A member was changed."
   MEMBER_UPDATED
   "A membership was taken away."
   MEMBER_REMOVED
@@ -483,6 +984,11 @@ type ProvisioningStep {
   finished: Time
   "When it is tried again by itself."
   nextTry: Time
+  "How many of total a step has gone through that goes through many; 0 of 0 for all others."
+  done: Int!
+  total: Int!
+  "Until when what the step shut may still be used by whoever had it open; null where that is nobody."
+  openUntil: Time
   "Finds the attempt in the log."
   requestId: String!
   "The outside object's own ID."
@@ -515,6 +1021,8 @@ enum Integration {
   OCIS
   "Payment."
   STRIPE
+  "No system outside: what goes through a tenant's members, one batch after another."
+  MEMBERS
 }
 
 "A subject with steps that keep failing."
@@ -624,6 +1132,22 @@ type Mutation
 
 type Subscription
 `, BuiltIn: false},
+	{Name: "../../schema/storage.graphql", Input: `"A count of bytes, as a text of digits."
+scalar Bytes
+
+"How full something is, live. What cannot be asked, or is not there yet, is null and never zero."
+type Storage {
+  files: StorageUse
+  mail: StorageUse
+}
+
+"Bytes used, of as many as there may be."
+type StorageUse {
+  usedBytes: Bytes!
+  "Null is as much as there is."
+  quotaBytes: Bytes
+}
+`, BuiltIn: false},
 	{Name: "../../schema/subscription.graphql", Input: `"What a tenant has booked, as it was agreed."
 type TenantSubscription implements Node {
   id: ID!
@@ -683,6 +1207,10 @@ extend type Mutation {
   updateTenant(input: UpdateTenantInput!): TenantPayload @partnerStaff
   "Has every step of a tenant tried at once."
   reconcileTenant(input: ReconcileTenantInput!): TenantPayload @partnerStaff
+  "Shuts everybody of a tenant out, but for what others want of them. The step MEMBERS of provisioningStatus shows how far that has come."
+  suspendTenant(input: SuspendTenantInput!): TenantPayload @partnerStaff
+  "Lets a suspended tenant's members in again; who was suspended one by one stays so."
+  resumeTenant(input: ResumeTenantInput!): TenantPayload @partnerStaff
 }
 
 "A customer: a workplace with a name, members and a plan."
@@ -713,6 +1241,8 @@ type Tenant implements Node {
   ): MemberConnection @tenantMember @goField(forceResolver: true)
   "What the tenant asks of its members."
   securityPolicy: SecurityPolicy @tenantAdmin
+  "What the tenant's own space holds, live."
+  storage: Storage @tenantAdmin @goField(forceResolver: true)
   "What the outside systems have of the tenant."
   provisioning: ProvisioningStatus @tenantAdmin @goField(forceResolver: true)
   "Who changed what, newest first."
@@ -805,7 +1335,23 @@ input ReconcileTenantInput {
   idempotencyKey: String
 }
 
+input SuspendTenantInput {
+  tenantId: ID!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
+input ResumeTenantInput {
+  tenantId: ID!
+  "The same key and input a second time change nothing."
+  idempotencyKey: String
+}
+
 extend enum Action {
+  "A tenant's members were shut out."
+  TENANT_SUSPENDED
+  "A tenant's members were let in again."
+  TENANT_RESUMED
   "A tenant was made."
   TENANT_CREATED
   "A tenant was changed."
@@ -1052,6 +1598,226 @@ func (ec *executionContext) childFields_FieldChange(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type FieldChange", field.Name)
 }
 
+func (ec *executionContext) childFields_Group(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Group_id(ctx, field)
+	case "tenant":
+		return ec.fieldContext_Group_tenant(ctx, field)
+	case "name":
+		return ec.fieldContext_Group_name(ctx, field)
+	case "address":
+		return ec.fieldContext_Group_address(ctx, field)
+	case "members":
+		return ec.fieldContext_Group_members(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Group_createdAt(ctx, field)
+	case "provisioning":
+		return ec.fieldContext_Group_provisioning(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Group", field.Name)
+}
+
+func (ec *executionContext) childFields_GroupConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_GroupConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_GroupConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_GroupConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_GroupConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type GroupConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_GroupEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_GroupEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_GroupEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type GroupEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_GroupPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "group":
+		return ec.fieldContext_GroupPayload_group(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_GroupPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type GroupPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Import(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Import_id(ctx, field)
+	case "state":
+		return ec.fieldContext_Import_state(ctx, field)
+	case "rowsCount":
+		return ec.fieldContext_Import_rowsCount(ctx, field)
+	case "created":
+		return ec.fieldContext_Import_created(ctx, field)
+	case "failed":
+		return ec.fieldContext_Import_failed(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Import_createdAt(ctx, field)
+	case "rows":
+		return ec.fieldContext_Import_rows(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Import", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ImportConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ImportConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ImportConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_ImportConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ImportEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ImportEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportPassword(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "number":
+		return ec.fieldContext_ImportPassword_number(ctx, field)
+	case "address":
+		return ec.fieldContext_ImportPassword_address(ctx, field)
+	case "password":
+		return ec.fieldContext_ImportPassword_password(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportPassword", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "import":
+		return ec.fieldContext_ImportPayload_import(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ImportPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportRow(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "number":
+		return ec.fieldContext_ImportRow_number(ctx, field)
+	case "name":
+		return ec.fieldContext_ImportRow_name(ctx, field)
+	case "mailName":
+		return ec.fieldContext_ImportRow_mailName(ctx, field)
+	case "role":
+		return ec.fieldContext_ImportRow_role(ctx, field)
+	case "state":
+		return ec.fieldContext_ImportRow_state(ctx, field)
+	case "memberId":
+		return ec.fieldContext_ImportRow_memberId(ctx, field)
+	case "field":
+		return ec.fieldContext_ImportRow_field(ctx, field)
+	case "message":
+		return ec.fieldContext_ImportRow_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportRow", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportStartPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "import":
+		return ec.fieldContext_ImportStartPayload_import(ctx, field)
+	case "passwords":
+		return ec.fieldContext_ImportStartPayload_passwords(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ImportStartPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportStartPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Invitation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Invitation_id(ctx, field)
+	case "email":
+		return ec.fieldContext_Invitation_email(ctx, field)
+	case "role":
+		return ec.fieldContext_Invitation_role(ctx, field)
+	case "state":
+		return ec.fieldContext_Invitation_state(ctx, field)
+	case "invitedBy":
+		return ec.fieldContext_Invitation_invitedBy(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Invitation_createdAt(ctx, field)
+	case "expires":
+		return ec.fieldContext_Invitation_expires(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Invitation", field.Name)
+}
+
+func (ec *executionContext) childFields_InvitationCodePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "invitation":
+		return ec.fieldContext_InvitationCodePayload_invitation(ctx, field)
+	case "code":
+		return ec.fieldContext_InvitationCodePayload_code(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_InvitationCodePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InvitationCodePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_InvitationConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_InvitationConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_InvitationConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_InvitationConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_InvitationConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InvitationConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_InvitationEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_InvitationEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_InvitationEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InvitationEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_InvitationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "invitation":
+		return ec.fieldContext_InvitationPayload_invitation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_InvitationPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InvitationPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Me(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "user":
@@ -1086,6 +1852,22 @@ func (ec *executionContext) childFields_Member(ctx context.Context, field graphq
 		return ec.fieldContext_Member_state(ctx, field)
 	case "joinedAt":
 		return ec.fieldContext_Member_joinedAt(ctx, field)
+	case "address":
+		return ec.fieldContext_Member_address(ctx, field)
+	case "aliases":
+		return ec.fieldContext_Member_aliases(ctx, field)
+	case "mailQuotaMiB":
+		return ec.fieldContext_Member_mailQuotaMiB(ctx, field)
+	case "mailReadableUntil":
+		return ec.fieldContext_Member_mailReadableUntil(ctx, field)
+	case "provisioning":
+		return ec.fieldContext_Member_provisioning(ctx, field)
+	case "personProvisioning":
+		return ec.fieldContext_Member_personProvisioning(ctx, field)
+	case "authenticators":
+		return ec.fieldContext_Member_authenticators(ctx, field)
+	case "storage":
+		return ec.fieldContext_Member_storage(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Member", field.Name)
 }
@@ -1112,6 +1894,18 @@ func (ec *executionContext) childFields_MemberEdge(ctx context.Context, field gr
 		return ec.fieldContext_MemberEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type MemberEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_MemberPasswordPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "member":
+		return ec.fieldContext_MemberPasswordPayload_member(ctx, field)
+	case "oneTimePassword":
+		return ec.fieldContext_MemberPasswordPayload_oneTimePassword(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_MemberPasswordPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MemberPasswordPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_MemberPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1206,6 +2000,12 @@ func (ec *executionContext) childFields_ProvisioningStep(ctx context.Context, fi
 		return ec.fieldContext_ProvisioningStep_finished(ctx, field)
 	case "nextTry":
 		return ec.fieldContext_ProvisioningStep_nextTry(ctx, field)
+	case "done":
+		return ec.fieldContext_ProvisioningStep_done(ctx, field)
+	case "total":
+		return ec.fieldContext_ProvisioningStep_total(ctx, field)
+	case "openUntil":
+		return ec.fieldContext_ProvisioningStep_openUntil(ctx, field)
 	case "requestId":
 		return ec.fieldContext_ProvisioningStep_requestId(ctx, field)
 	case "handle":
@@ -1242,6 +2042,26 @@ func (ec *executionContext) childFields_SecurityPolicy(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type SecurityPolicy", field.Name)
 }
 
+func (ec *executionContext) childFields_Storage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "files":
+		return ec.fieldContext_Storage_files(ctx, field)
+	case "mail":
+		return ec.fieldContext_Storage_mail(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Storage", field.Name)
+}
+
+func (ec *executionContext) childFields_StorageUse(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "usedBytes":
+		return ec.fieldContext_StorageUse_usedBytes(ctx, field)
+	case "quotaBytes":
+		return ec.fieldContext_StorageUse_quotaBytes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StorageUse", field.Name)
+}
+
 func (ec *executionContext) childFields_Tenant(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -1272,6 +2092,8 @@ func (ec *executionContext) childFields_Tenant(ctx context.Context, field graphq
 		return ec.fieldContext_Tenant_members(ctx, field)
 	case "securityPolicy":
 		return ec.fieldContext_Tenant_securityPolicy(ctx, field)
+	case "storage":
+		return ec.fieldContext_Tenant_storage(ctx, field)
 	case "provisioning":
 		return ec.fieldContext_Tenant_provisioning(ctx, field)
 	case "auditEvents":

@@ -22,6 +22,7 @@ type TenantResolver interface {
 	MembersCount(ctx context.Context, obj *platform.Tenant) (*int32, error)
 	Members(ctx context.Context, obj *platform.Tenant, first *int32, after *platform.Cursor) (*platform.Connection[*platform.Member], error)
 
+	Storage(ctx context.Context, obj *platform.Tenant) (*platform.Storage, error)
 	Provisioning(ctx context.Context, obj *platform.Tenant) (*platform.ProvisioningStatus, error)
 	AuditEvents(ctx context.Context, obj *platform.Tenant, first *int32, after *platform.Cursor) (*platform.Connection[*platform.AuditEvent], error)
 }
@@ -508,6 +509,51 @@ func (ec *executionContext) fieldContext_Tenant_securityPolicy(_ context.Context
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_SecurityPolicy(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Tenant_storage(ctx context.Context, field graphql.CollectedField, obj *platform.Tenant) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Tenant_storage(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Tenant().Storage(ctx, obj)
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.TenantAdmin == nil {
+					var zeroVal *platform.Storage
+					return zeroVal, errors.New("directive tenantAdmin is not implemented")
+				}
+				return ec.Directives.TenantAdmin(ctx, obj, directive0)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *platform.Storage) graphql.Marshaler {
+			return ec.marshalOStorage2ᚖgithubᚗcomᚋdezkyᚋplatformᚋplatformᚐStorage(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Tenant_storage(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Tenant",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Storage(ctx, field)
 		},
 	}
 	return fc, nil
@@ -1004,6 +1050,104 @@ func UnmarshalReconcileTenantInput(ctx context.Context, raw any) (platform.Recon
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputResumeTenantInput(ctx context.Context, obj any) (platform.ResumeTenantInput, error) {
+	var it platform.ResumeTenantInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"tenantId", "idempotencyKey"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "tenantId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tenantId"))
+			data, err := ec.unmarshalNID2githubᚗcomᚋdezkyᚋplatformᚋplatformᚐID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TenantID = data
+		case "idempotencyKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.IdempotencyKey = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalResumeTenantInput unmarshals raw into the ResumeTenantInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalResumeTenantInput(ctx context.Context, raw any) (platform.ResumeTenantInput, error) {
+	var out platform.ResumeTenantInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ResumeTenantInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputSuspendTenantInput(ctx context.Context, obj any) (platform.SuspendTenantInput, error) {
+	var it platform.SuspendTenantInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"tenantId", "idempotencyKey"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "tenantId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tenantId"))
+			data, err := ec.unmarshalNID2githubᚗcomᚋdezkyᚋplatformᚋplatformᚐID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TenantID = data
+		case "idempotencyKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.IdempotencyKey = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalSuspendTenantInput unmarshals raw into the SuspendTenantInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalSuspendTenantInput(ctx context.Context, raw any) (platform.SuspendTenantInput, error) {
+	var out platform.SuspendTenantInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "SuspendTenantInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputTenantFilter(ctx context.Context, obj any) (platform.TenantFilter, error) {
 	var it platform.TenantFilter
 	if obj == nil {
@@ -1223,6 +1367,12 @@ func (ec *executionContext) _Tenant(ctx context.Context, sel ast.SelectionSet, o
 			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "storage":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Tenant_storage(ctx, field, obj)
+				})
 		case "provisioning":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, false,
@@ -1388,6 +1538,16 @@ func (ec *executionContext) unmarshalNCreateTenantInput2githubᚗcomᚋdezkyᚋp
 
 func (ec *executionContext) unmarshalNReconcileTenantInput2githubᚗcomᚋdezkyᚋplatformᚋplatformᚐReconcileTenantInput(ctx context.Context, v any) (platform.ReconcileTenantInput, error) {
 	res, err := ec.unmarshalInputReconcileTenantInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNResumeTenantInput2githubᚗcomᚋdezkyᚋplatformᚋplatformᚐResumeTenantInput(ctx context.Context, v any) (platform.ResumeTenantInput, error) {
+	res, err := ec.unmarshalInputResumeTenantInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNSuspendTenantInput2githubᚗcomᚋdezkyᚋplatformᚋplatformᚐSuspendTenantInput(ctx context.Context, v any) (platform.SuspendTenantInput, error) {
+	res, err := ec.unmarshalInputSuspendTenantInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
