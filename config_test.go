@@ -82,6 +82,39 @@ func TestStalwartIsLeftAloneInProductionUnlessSaid(t *testing.T) {
 	}
 }
 
+func TestTheDatabaseIsAFileOrAReplicaSet(t *testing.T) {
+	if c, err := from(map[string]string{"DATABASE_URL": "sqlite:///var/lib/dezky.db"}); err != nil || c.Database != "/var/lib/dezky.db" || !c.MongoDB.IsZero() {
+		t.Errorf("a file is %+v, %v", c, err)
+	}
+	for _, address := range []string{"mongodb://user:canary@a,b,c/dezky?replicaSet=rs0", "mongodb+srv://user:canary@cluster/dezky"} {
+		c, err := from(map[string]string{"DATABASE_URL": address})
+		if err != nil || c.MongoDB.Reveal() != address || c.Database != "" {
+			t.Errorf("%s is %+v, %v", address, c, err)
+		}
+		if text := fmt.Sprintf("%v %+v", c, c); strings.Contains(text, "canary") {
+			t.Errorf("the password shows in %s", text)
+		}
+	}
+}
+
+func TestFilesByOurOwnCredentials(t *testing.T) {
+	values := map[string]string{
+		"OCIS_URL": "https://files.example.com", "OCIS_TOKEN_URL": "https://id.example.com/application/o/token/",
+		"OCIS_CLIENT_ID": "dezky", "OCIS_CLIENT_SECRET": "s",
+	}
+	if c, err := from(values); err != nil || c.OCIS.URL == "" || c.OCISClientID != "dezky" || c.OCISClientSecret.Reveal() != "s" {
+		t.Errorf("it is %+v, %v", c, err)
+	}
+	for missing, named := range map[string]string{"OCIS_CLIENT_ID": "OCIS_TOKEN_URL ", "OCIS_CLIENT_SECRET": "OCIS_CLIENT_SECRET "} {
+		value := values[missing]
+		delete(values, missing)
+		if _, err := from(values); err == nil || !strings.Contains(err.Error(), named) {
+			t.Errorf("without %s: %v", missing, err)
+		}
+		values[missing] = value
+	}
+}
+
 func TestSecretsPrintAsDots(t *testing.T) {
 	c, err := from(map[string]string{"STALWART_URL": "https://mail", "STALWART_TOKEN": "canary", "SEAL_KEY": strings.Repeat("canary", 6)})
 	if err != nil {

@@ -62,7 +62,8 @@ func TestAPageCostsTheSameReadsHoweverLong(t *testing.T) {
 			subscription { plan }
 			membersCount
 			provisioning { status steps { integration } }
-			members(first: 2) { edges { node { role user { name } tenant { slug partner { slug } } } } }
+			members(first: 2) { edges { node { role user { name } tenant { slug partner { slug } }
+				provisioning { status } personProvisioning { status } storage { files { usedBytes } } authenticators } } }
 		} } } }`, first)
 		body, err := json.Marshal(map[string]string{"query": query})
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	authentik "github.com/dezky/platform/integrations/authentik/standin"
 	dns "github.com/dezky/platform/integrations/dns/standin"
 	ocis "github.com/dezky/platform/integrations/ocis/standin"
+	"github.com/dezky/platform/integrations/stage"
 	stalwart "github.com/dezky/platform/integrations/stalwart/standin"
 	stripe "github.com/dezky/platform/integrations/stripe/standin"
 
@@ -51,7 +52,7 @@ func (s *standIns) host(c *Config, clock platform.Clock) error {
 		if err != nil {
 			return fmt.Errorf("start Authentik's stand-in: %w", err)
 		}
-		address, err := s.listen(c.Port, authentikPort, server)
+		address, err := s.listen(c.Port, authentikPort, server, server.Stage())
 		if err != nil {
 			return err
 		}
@@ -73,7 +74,7 @@ func (s *standIns) host(c *Config, clock platform.Clock) error {
 		if err != nil {
 			return fmt.Errorf("start Stalwart's stand-in: %w", err)
 		}
-		address, err := s.listen(c.Port, stalwartPort, server)
+		address, err := s.listen(c.Port, stalwartPort, server, server.Stage())
 		if err != nil {
 			return err
 		}
@@ -92,7 +93,7 @@ func (s *standIns) host(c *Config, clock platform.Clock) error {
 		if err != nil {
 			return fmt.Errorf("start oCIS's stand-in: %w", err)
 		}
-		address, err := s.listen(c.Port, ocisPort, server)
+		address, err := s.listen(c.Port, ocisPort, server, server.Stage())
 		if err != nil {
 			return err
 		}
@@ -127,7 +128,7 @@ func alone(ctx context.Context, c Config, out io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("start Stripe's stand-in: %w", err)
 	}
-	bills, err := s.listen(c.Port, stripePort, payment)
+	bills, err := s.listen(c.Port, stripePort, payment, payment.Stage())
 	if err != nil {
 		return err
 	}
@@ -135,7 +136,7 @@ func alone(ctx context.Context, c Config, out io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("start the DNS stand-in: %w", err)
 	}
-	if err := names.Start(fmt.Sprintf("127.0.0.1:%d", c.Port+dnsPort)); err != nil {
+	if err := names.Start(placed(c.Port, dnsPort)); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, names.Close()) }()
@@ -147,8 +148,9 @@ Stalwart   %s  token %s
 oCIS       %s  user %s, token %s
 Stripe     %s  key %s
 DNS        %s
+To have one of the first four fail: curl -d '{"status": 503}' ADDRESS%s; to heal it: curl -X DELETE ADDRESS%s
 `, c.Authentik.URL, c.Authentik.Token.Reveal(), strings.Join(c.Issuers, " "), strings.Join(usernames(), " "), authentik.Password,
-		c.Stalwart.URL, c.Stalwart.Token.Reveal(), c.OCIS.URL, c.OCISUsername, c.OCIS.Token.Reveal(), bills, key.Reveal(), names.Addr())
+		c.Stalwart.URL, c.Stalwart.Token.Reveal(), c.OCIS.URL, c.OCISUsername, c.OCIS.Token.Reveal(), bills, key.Reveal(), names.Addr(), stage.ControlPath, stage.ControlPath)
 	if err == nil {
 		<-ctx.Done()
 	}
@@ -172,15 +174,22 @@ func (s *standIns) addPeople() error {
 	return nil
 }
 
-func (s *standIns) listen(port, offset int, handler http.Handler) (address string, err error) {
+// placed is where a stand-in listens: on loopback, so far from the server's own
+// port, or anywhere when that has none of its own.
+func placed(port, offset int) string {
 	if port != 0 {
 		port += offset
 	}
-	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	return fmt.Sprintf("127.0.0.1:%d", port)
+}
+
+// listen hosts a stand-in, beside the controls of its stage.
+func (s *standIns) listen(port, offset int, handler http.Handler, controls *stage.Stage) (address string, err error) {
+	listener, err := net.Listen("tcp", placed(port, offset))
 	if err != nil {
 		return "", fmt.Errorf("host a stand-in: %w", err)
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: controls.Control(handler), ReadHeaderTimeout: 5 * time.Second}
 	s.running = append(s.running, server)
 	go server.Serve(listener) //nolint:errcheck // it ends when it is closed
 	return "http://" + listener.Addr().String(), nil

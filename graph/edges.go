@@ -63,11 +63,23 @@ func ProvisioningOf[P any](ctx context.Context, object *P, subject func(*P) plat
 	if err != nil {
 		return nil, err
 	}
-	l := ls.provisionings
-	if _, ok := any(object).(*platform.Member); ok && subject(object).Kind() == platform.KindUser {
-		l = ls.people // a level of members is read ahead twice: for themselves, and for the people behind
+	return along(ctx, ls, ls.provisionings, object, subject)
+}
+
+// PersonProvisioningOf is what the outside systems have of the person behind a
+// membership. They may be other tenants' too, which is nobody's business here.
+func PersonProvisioningOf(ctx context.Context, m *platform.Member) (*platform.ProvisioningStatus, error) {
+	ls, err := loadersOf(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return along(ctx, ls, l, object, subject)
+	s, err := along(ctx, ls, ls.people, m, func(m *platform.Member) platform.ID { return m.UserID })
+	if err != nil || s == nil {
+		return nil, err
+	}
+	shown := *s
+	shown.TenantID = m.TenantID
+	return &shown, nil
 }
 
 // AuthenticatorsOf is how many authenticators a member has; nil is not known.

@@ -21,6 +21,7 @@ type loaders struct {
 	users         *loader[*platform.User]
 	subscriptions *loader[*platform.TenantSubscription]
 	provisionings *loader[*platform.ProvisioningStatus]
+	// people are the provisionings of those behind a level of members.
 	people        *loader[*platform.ProvisioningStatus]
 	customers     *loader[int]
 	membersCounts *loader[int]

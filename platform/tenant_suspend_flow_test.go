@@ -275,6 +275,35 @@ func TestASuspensionGoesOnWhereItWasCutOff(t *testing.T) {
 	}
 }
 
+func TestAZombieTellsNoGroup(t *testing.T) {
+	t.Parallel()
+	w := office(t)
+	made, err := w.groups(t, "globex", "G")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.edits(t, w.member(t, "mem_globex"), func(m *platform.Member, _ *platform.User) { m.State = platform.MemberStateRevoked })
+	w.works(t, done)
+	before := w.generations(t, made.Object.ID)
+	if _, err := w.SuspendTenant(w.by(t, "operator"), platform.SuspendTenantInput{TenantID: "ten_globex"}); err != nil {
+		t.Fatal(err)
+	}
+	steps, dead := w.claim(t, "ten_globex"), w.session
+	w.session = platform.NewID(platform.KindSession)
+	if _, err := w.ClaimSteps(t.Context(), "ten_globex", w.session, dead, everything); err != nil {
+		t.Fatal(err)
+	}
+	w.session = dead
+	for _, s := range steps {
+		if s.Integration != platform.IntegrationMembers {
+			continue
+		}
+		if _, err := w.Roster().Apply(t.Context(), s); code(err) != platform.Unavailable || w.raised(t, before, made.Object.ID) != "" {
+			t.Errorf("got %v, raised %q", err, w.raised(t, before, made.Object.ID))
+		}
+	}
+}
+
 func TestPassingOnMadeAgainMissesNobody(t *testing.T) {
 	t.Parallel()
 	w := officeOn(t, func(e store.Engine) store.Engine { return twice{e} })

@@ -21,7 +21,7 @@ func (r *memberResolver) Provisioning(ctx context.Context, obj *platform.Member)
 }
 
 func (r *memberResolver) PersonProvisioning(ctx context.Context, obj *platform.Member) (*platform.ProvisioningStatus, error) {
-	return graph.ProvisioningOf(ctx, obj, func(m *platform.Member) platform.ID { return m.UserID })
+	return graph.PersonProvisioningOf(ctx, obj)
 }
 
 func (r *memberResolver) Authenticators(ctx context.Context, obj *platform.Member) (*int32, error) {

@@ -47,6 +47,10 @@ type Options struct {
 const (
 	// selection is how long a server that can answer is waited for.
 	selection = time.Second
+	// connecting is how long a server may take to accept a connection, or to say how
+	// it is. One that takes longer loses all that is under way there, so it is more
+	// than a busy one needs. Calls do not wait for it.
+	connecting = 3 * time.Second
 	// heartbeat is how often the driver looks which server is the primary.
 	heartbeat = 2 * time.Second
 	// farewell is how long an end may take that nobody waits for: of a transaction
@@ -130,7 +134,7 @@ func (e *Engine) connect(ctx context.Context, to address, o Options) error {
 func clientOptions(to address, o Options) *options.ClientOptions {
 	co := options.Client().ApplyURI(to.uri).
 		SetServerSelectionTimeout(selection).
-		SetConnectTimeout(selection).
+		SetConnectTimeout(connecting).
 		SetHeartbeatInterval(heartbeat).
 		SetMaxConnIdleTime(5 * time.Minute).
 		SetReadPreference(readpref.Primary()).

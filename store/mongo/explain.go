@@ -36,7 +36,7 @@ func (e *Engine) Explain(ctx context.Context, coll string, q store.Query) ([]str
 		if inner, ok := won.Lookup("queryPlan").DocumentOK(); ok { // MongoDB 5.1 and newer
 			won = inner
 		}
-		plan = stages(nil, won, asked.hint != "")
+		plan = stages(nil, won, asked.few)
 		return nil
 	})
 	return plan, err

@@ -303,6 +303,52 @@ func TestADatabaseThatIsAwayIsTold(t *testing.T) {
 	}
 }
 
+func TestAClosedEngineAsksNothing(t *testing.T) {
+	t.Parallel()
+	s := serveCanned(t)
+	e := open(t, s, Options{})
+	for range 2 {
+		if err := e.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
+	for _, call := range calls() {
+		if call.name == "change one's mind" {
+			continue
+		}
+		if err := call.do(t.Context(), e); !code(platform.Unavailable)(err) {
+			t.Errorf("%s after Close: got %v, want UNAVAILABLE", call.name, err)
+		}
+	}
+	if got := s.names(); got != "" {
+		t.Errorf("sent were %q after Close", got)
+	}
+}
+
+// TestADropTakesItsTime: a server that is busy may need longer for it than for
+// any other call.
+func TestADropTakesItsTime(t *testing.T) {
+	t.Parallel()
+	s := serveCanned(t)
+	e, err := Open(t.Context(), "mongodb://"+s.address+"/test_one?replicaSet=rs0", Options{Timeout: 10 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	hold := make(chan struct{})
+	s.on("dropDatabase", answer{hold: hold, doc: says(nil).doc})
+	go func() {
+		time.Sleep(100 * time.Millisecond)
+		close(hold)
+	}()
+	if err := e.Drop(t.Context()); err != nil {
+		t.Errorf("Drop: %v", err)
+	}
+	if err := open(t, s, Options{}).Drop(t.Context()); err == nil || strings.Contains(s.names(), "dropDatabase dropDatabase") {
+		t.Errorf("Drop of a database that is not a test's: got %v, want a refusal", err)
+	}
+}
+
 func TestWhatIsTooMuchIsShed(t *testing.T) {
 	t.Parallel()
 	s := serveCanned(t)

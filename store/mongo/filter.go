@@ -158,10 +158,12 @@ func (s search) word(name string, begin any) (bson.D, error) {
 type query struct {
 	filter bson.D
 	sort   bson.D
-	// hint is the index that finds the few documents that the filter names by id or
-	// by unique values; otherwise MongoDB, which has to sort them, might walk all
-	// in order instead.
+	// hint is the index to take, where MongoDB, which tries plans out on what is
+	// there, might take one by which it has to sort much: that of the few documents
+	// that the filter names by id or by unique values, or that of an order.
 	hint string
+	// few says that the hint finds the few, which are sorted.
+	few bool
 	// limit is 0 for all.
 	limit int64
 }
@@ -186,7 +188,9 @@ func newQuery(coll store.Collection, q store.Query) (query, error) {
 		direction = -1
 	}
 	if !one {
-		out.hint = hint
+		if out.hint, out.few = hint, hint != ""; !out.few {
+			out.hint = s.merging(q.Sort, fixed)
+		}
 		if !fixed {
 			out.sort = bson.D{{Key: x, Value: direction}}
 		}
@@ -198,6 +202,49 @@ func newQuery(coll store.Collection, q store.Query) (query, error) {
 	}
 	out.filter = all(slices.Concat(clauses, known, behind))
 	return out, nil
+}
+
+// merging is the index that a page comes out of in order only if what it has for
+// each of several values is merged, which MongoDB does up to 200 times. It is ""
+// where an index has the order by itself, or none has it.
+func (s search) merging(sort string, fixed bool) string {
+	if slices.ContainsFunc(s.where, func(c store.Condition) bool { return c.Op == store.Word }) {
+		return ""
+	}
+	var behind []string
+	if !fixed {
+		behind = []string{sort}
+	}
+	name, longest := "", 0
+	for _, index := range s.coll.Indexes {
+		n := len(index.Fields) - len(behind)
+		if index.Unique || index.Words || n <= 0 || !slices.Equal(index.Fields[n:], behind) {
+			continue
+		}
+		equal, merged := true, false
+		for _, field := range index.Fields[:n] {
+			one, several := s.compared(field)
+			equal, merged = equal && (one || several), merged || !one
+		}
+		switch {
+		case equal && !merged:
+			return ""
+		case equal && n > longest:
+			name, longest = index.Name, n
+		}
+	}
+	return name
+}
+
+// compared says whether a field is compared for equality with one value, or with
+// several.
+func (s search) compared(field string) (one, several bool) {
+	for _, c := range s.where {
+		if c.Field == field {
+			one, several = one || c.Op == store.Eq, several || c.Op == store.In
+		}
+	}
+	return one, several
 }
 
 // sorted is the field that a page is sorted by before the id. It is fixed where

@@ -148,3 +148,32 @@ func bodies(t *testing.T, uri string) {
 		}
 	}
 }
+
+// TestPlansThatReadTooMuchAreFoundOut by what the tests of a real server go by.
+func TestPlansThatReadTooMuchAreFoundOut(t *testing.T) {
+	t.Parallel()
+	one := []store.Condition{{Field: "tenantId", Op: store.Eq, Values: []any{"a"}}}
+	word := append(one, store.Condition{Field: "search", Op: store.Word, Values: []any{"a"}})
+	for _, test := range []struct {
+		where []store.Condition
+		plan  []string
+		good  bool
+	}{
+		{one, []string{"FETCH", `IXSCAN name {doc.tenantId: ["a", "a"]; doc.name: [MinKey, MaxKey]}`}, true},
+		{one, []string{"FETCH", "SORT_MERGE", `IXSCAN name {doc.tenantId: ["a", "a"]}`, `IXSCAN name {doc.tenantId: ["b", "b"]}`}, true},
+		{one, []string{"SORT of the few that are named", "FETCH", `IXSCAN _id_ {_id: ["a", "a"] ["b", "b"]}`}, true},
+		{one, []string{"SORT", "SORT_KEY_GENERATOR", "FETCH", `IXSCAN name {doc.tenantId: ["a", "a"]}`}, false},
+		{word, []string{"SORT", "SORT_KEY_GENERATOR", "FETCH", `IXSCAN search {doc.tenantId: ["a", "a"]}`}, true},
+		{one, []string{"FETCH where {}", "IXSCAN _id_ {_id: [MinKey, MaxKey]}"}, false},
+		{one, []string{"FETCH", `IXSCAN _id_ {_id: [MaxKey, MinKey]} where {"_id": {"$not": {}}}`}, false},
+		{nil, []string{"FETCH", "IXSCAN _id_ {_id: [MinKey, MaxKey]}"}, true},
+		{nil, []string{"SORT", "SORT_KEY_GENERATOR", "COLLSCAN"}, false},
+		{one, []string{`COLLSCAN where {"doc.tenantId": {"$eq": "a"}}`}, false},
+		{one, []string{"IDHACK"}, true},
+		{one, nil, false},
+	} {
+		if err := storetest.MongoPlan(store.Query{Where: test.where}, false, test.plan); (err == nil) != test.good {
+			t.Errorf("%q: got %v, want it good: %v", test.plan, err, test.good)
+		}
+	}
+}

@@ -84,6 +84,14 @@ func TestAWatchGoesOnOrSaysWhyNot(t *testing.T) {
 			on:    map[string][]answer{"aggregate": {fails(40576, "Location40576", "resume of change notification was not possible")}},
 			want:  "lost", opens: []string{"startAtOperationTime"},
 		},
+		"a set that was made just now": {
+			on:   map[string][]answer{"ping": {says(nil)}},
+			want: "UNAVAILABLE", reason: "it does not say yet what time it is",
+		},
+		"a primary that is lost before the watch stands": {
+			on:   map[string][]answer{"find": {gone, gone}},
+			want: "UNAVAILABLE", reason: "what is older than the moment may not be committed yet",
+		},
 		"a network that breaks at opening": {
 			after: behind,
 			on:    map[string][]answer{"aggregate": {gone, gone}},
