@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/parser"
@@ -106,30 +105,6 @@ func (s *scene) seed(lines string) {
 	s.settle()
 	s.audits()
 }
-
-// latest is the last event of each subject, once no more come: those of several
-// subjects come in no order.
-func (w *watch) latest(t *testing.T) string {
-	t.Helper()
-	last := map[string]string{}
-	for {
-		select {
-		case line := <-w.lines:
-			_, data, _ := strings.Cut(line, "\n")
-			w.played.note(t, w.question, []byte(data))
-			subject := subjectOf.FindString(data)
-			last[subject] = tidy(t, []byte(data)) + "\n"
-		case <-time.After(200 * time.Millisecond):
-			var out string
-			for _, subject := range slices.Sorted(maps.Keys(last)) {
-				out += last[subject]
-			}
-			return out
-		}
-	}
-}
-
-var subjectOf = regexp.MustCompile(`"subjectId":"[^"]+"`)
 
 // uuidOf is the same UUID for the same name.
 func uuidOf(name string) string {
