@@ -25,7 +25,7 @@ test: ## every test that needs Go alone
 
 test-mongodb: ## the store and every script on MongoDB (MONGODB_URI names a replica set; a mongod on the PATH does for the store alone)
 	@test -n '$(MONGODB_URI)' || command -v mongod >/dev/null || echo "MongoDB is not tested: set MONGODB_URI to a replica set, or have a mongod on the PATH"
-	@MONGODB_URI='$(MONGODB_URI)' go test -count=1 ./store/... $(if $(MONGODB_URI),./platform/... ./provisioning/... .)
+	@MONGODB_URI='$(MONGODB_URI)' go test -count=1 -p 1 -timeout 60m ./store/... $(if $(MONGODB_URI),./platform/... ./provisioning/... .)
 
 update: ## write down the answers in testdata; the diff is the review
 	go test . -run TestScripts -update

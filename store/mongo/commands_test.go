@@ -151,7 +151,7 @@ func TestCommands(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.on("find", rows(old))
+			s.on("find", rows(), rows(), rows(old)) // after a look at each unique index
 		}
 		if err := call.do(t.Context(), e); err != nil && !errors.Is(err, store.ErrNoDocument) {
 			t.Errorf("%s: %v", call.name, err)

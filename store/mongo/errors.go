@@ -24,6 +24,9 @@ const (
 	indexOptionsConflict  = 85
 	indexKeySpecsConflict = 86
 	maxTimeExpired        = 50
+	// What is hinted at is no index, or not yet; before and since 4.4.
+	badValue              = 2
+	noQueryExecutionPlans = 291
 )
 
 // The labels that the driver and the server put on errors.

@@ -394,14 +394,22 @@ func TestABeatOfTheDead(t *testing.T) {
 func TestIndexesThatCannotBeMade(t *testing.T) {
 	t.Parallel()
 	for what, test := range map[string]struct {
-		create, index []answer
-		want          func(error) bool
+		create, index, find []answer
+		want                func(error) bool
 	}{
 		"all is there":               {create: []answer{fails(48, "NamespaceExists", "a collection already exists")}, want: nothingWrong},
 		"somebody else makes it now": {index: []answer{fails(12587, "BackgroundOperationInProgressForNamespace", "busy"), says(nil)}, want: nothingWrong},
 		"another definition": {index: []answer{fails(86, "IndexKeySpecsConflict", "Index must have unique name. slug")}, want: func(err error) bool {
 			return err != nil && strings.Contains(err.Error(), "another definition") && strings.Contains(err.Error(), "things")
 		}},
+		"somebody else makes a unique one now": {
+			find: []answer{rows(), fails(2, "BadValue", "error processing query: planner returned error: bad hint"), rows()}, want: nothingWrong,
+		},
+		"values that were not unique for somebody else": {
+			find:  []answer{fails(2, "BadValue", "error processing query: planner returned error: bad hint")},
+			index: []answer{says(nil), fails(11000, "DuplicateKey", slugTaken)}, want: duplicateOf("slug"),
+		},
+		"no right to look":           {find: []answer{fails(13, "Unauthorized", "not authorized")}, want: unavailable},
 		"values that are not unique": {index: []answer{fails(11000, "DuplicateKey", slugTaken)}, want: duplicateOf("slug")},
 		"no right to":                {create: []answer{fails(13, "Unauthorized", "not authorized")}, want: unavailable},
 	} {
@@ -411,6 +419,7 @@ func TestIndexesThatCannotBeMade(t *testing.T) {
 			e := open(t, s, Options{})
 			s.on("create", test.create...)
 			s.on("createIndexes", test.index...)
+			s.on("find", test.find...)
 			if err := e.EnsureIndexes(t.Context(), things()); !test.want(err) {
 				t.Errorf("EnsureIndexes: got %v", err)
 			}

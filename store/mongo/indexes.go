@@ -50,14 +50,7 @@ func (e *Engine) ensure(ctx context.Context, c store.Collection) error {
 		}
 		return err
 	}
-	err = e.command(ctx, bson.D{{Key: "createIndexes", Value: c.Name}, {Key: "indexes", Value: specs}})
-	switch code, _ := codeOf(err); code {
-	case indexOptionsConflict, indexKeySpecsConflict:
-		return fmt.Errorf("an index is in the database with another definition: %w", err)
-	case duplicateKey:
-		return duplicate(c.Name, err)
-	}
-	if err != nil {
+	if err := e.make(ctx, c, specs); err != nil {
 		return err
 	}
 	for _, index := range c.Indexes {
@@ -68,6 +61,54 @@ func (e *Engine) ensure(ctx context.Context, c store.Collection) error {
 		}
 	}
 	return nil
+}
+
+// make makes indexes, until the unique ones refuse what they have to. Of one that
+// another process is making just now, 4.0 says that it is there.
+func (e *Engine) make(ctx context.Context, c store.Collection, specs bson.A) error {
+	within, cancel := e.clock.WithTimeout(ctx, longest)
+	defer cancel()
+	for try := 0; ; try++ {
+		err := e.command(within, bson.D{{Key: "createIndexes", Value: c.Name}, {Key: "indexes", Value: specs}})
+		switch code, _ := codeOf(err); code {
+		case indexOptionsConflict, indexKeySpecsConflict:
+			return fmt.Errorf("an index is in the database with another definition: %w", err)
+		case duplicateKey:
+			return duplicate(c.Name, err)
+		}
+		if err != nil {
+			return err
+		}
+		if ready, err := e.ready(ctx, c); ready || err != nil {
+			return err
+		}
+		if err := e.clock.Sleep(within, 10*backoff(try)); err != nil {
+			return failed(ctx, err)
+		}
+	}
+}
+
+// ready says whether all unique indexes are made: others cannot be hinted at.
+func (e *Engine) ready(ctx context.Context, c store.Collection) (bool, error) {
+	for _, index := range c.Indexes {
+		if !index.Unique {
+			continue
+		}
+		there, err := present(index)
+		if err != nil {
+			return false, err
+		}
+		err = e.bounded(ctx, func(ctx context.Context) error {
+			return e.db.Collection(c.Name).FindOne(ctx, all(there), options.FindOne().SetHint(index.Name).SetMaxTime(e.timeout)).Err()
+		})
+		switch code, _ := codeOf(err); {
+		case code == badValue || code == noQueryExecutionPlans:
+			return false, nil
+		case err != nil && !errors.Is(err, mongo.ErrNoDocuments):
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // longest is how long an index of many documents may take to be made, and busy
