@@ -200,10 +200,23 @@ func (c *Client) mailFor(ctx context.Context, a *account, wanted string) (string
 	return "", err
 }
 
+// changeAccount changes the username by itself and first: in the directory that
+// is another operation, which moves the entry that the others are written to.
 func (c *Client) changeAccount(ctx context.Context, id string, change accountChange) error {
 	if err := c.isNotOurs(ctx, id); err != nil {
 		return err
 	}
+	if rest := change; change.Username != "" {
+		rest.Username = ""
+		if err := c.patchAccount(ctx, id, accountChange{Username: change.Username}); err != nil || rest == (accountChange{}) {
+			return err
+		}
+		change = rest
+	}
+	return c.patchAccount(ctx, id, change)
+}
+
+func (c *Client) patchAccount(ctx context.Context, id string, change accountChange) error {
 	var changed account
 	err := c.call(ctx, request{method: http.MethodPatch, path: accountPath(id), body: change}, &changed)
 	switch {

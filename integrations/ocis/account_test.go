@@ -102,6 +102,14 @@ var people = map[string]story{
 		want:  platform.Want{Person: olga()},
 		calls: []string{look, search, whoami, mend}, after: []string{olgaIsOpen},
 	},
+	"another username and another name": {
+		reason: "in the directory a new username moves the entry, so it goes by itself",
+		before: func(s *stand) string {
+			return s.seedAccount(olga(func(p *platform.PersonWant) { p.Username, p.Name = "olga@old.test", "Olga Old" }))
+		},
+		want:  platform.Want{Person: olga()},
+		calls: []string{look, search, whoami, mend, mend}, after: []string{olgaIsOpen},
+	},
 	"another username that is taken": {
 		reason: "which of two accounts is the person's is for a person to say",
 		before: func(s *stand) string {

@@ -101,4 +101,8 @@ func gone(err error) error {
 	return err
 }
 
-func drivePath(id string) string { return "/v1.0/drives/" + url.PathEscape(id) }
+func drivePath(id string) string { return "/v1.0/drives/" + escaped(id) }
+
+// escaped is an id in a path, its $ and : too, as the server was seen to take it
+// everywhere. There is no space in an id.
+func escaped(id string) string { return url.QueryEscape(id) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -201,11 +200,10 @@ func managed(err error) error {
 	return err
 }
 
-func rootPath(space string) string { return "/v1beta1/drives/" + url.PathEscape(space) + "/root" }
+func rootPath(space string) string { return "/v1beta1/drives/" + escaped(space) + "/root" }
 
-// grantPath has the colon escaped, as the server was seen to take it.
 func grantPath(space, account string) string {
-	return rootPath(space) + "/permissions/" + url.QueryEscape(permissionOf(account))
+	return rootPath(space) + "/permissions/" + escaped(permissionOf(account))
 }
 
 // permissionOf is the id of an account's grant on any space.

@@ -94,6 +94,7 @@ func (c *Client) DKIMKeys(ctx context.Context, handle string) ([]platform.DKIMKe
 	var ids queryResult
 	var found getResult[struct {
 		Type      string `json:"@type"`
+		DomainID  string `json:"domainId"`
 		Selector  string
 		PublicKey string `json:"publicKey"`
 		Stage     string
@@ -104,13 +105,16 @@ func (c *Client) DKIMKeys(ctx context.Context, handle string) ([]platform.DKIMKe
 	err := c.call(ctx,
 		call{"keys", "x:DkimSignature/query", keysOf(handle), &ids},
 		call{"read", "x:DkimSignature/get", map[string]any{
-			"#ids": resultOf("keys", "x:DkimSignature"), "properties": []string{"@type", "selector", "publicKey", "stage"},
+			"#ids": resultOf("keys", "x:DkimSignature"), "properties": []string{"@type", "domainId", "selector", "publicKey", "stage"},
 		}, &found})
 	if err != nil {
 		return nil, err
 	}
 	keys := make([]platform.DKIMKey, 0, len(found.List))
 	for _, k := range found.List {
+		if k.DomainID != handle {
+			continue
+		}
 		algorithm := "rsa"
 		if strings.Contains(k.Type, "Ed25519") {
 			algorithm = "ed25519"

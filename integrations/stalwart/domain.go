@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/dezky/platform/platform"
@@ -177,12 +178,15 @@ type domains struct {
 }
 
 // named are the calls that find a domain by its name and read it.
-func (d *domains) named(name string) []call {
+func (d *domains) named(name string) []call { return d.numbered(name, 0) }
+
+// numbered are those of the nth of several domains in one request. Ids of calls
+// are kept to letters and digits, which no server takes amiss.
+func (d *domains) numbered(name string, n int) []call {
+	find := "domain" + strconv.Itoa(n)
 	return []call{
-		{"find " + name, "x:Domain/query", map[string]any{"filter": map[string]any{"name": name}}, &d.query},
-		{"read " + name, "x:Domain/get", map[string]any{
-			"#ids": resultOf("find "+name, "x:Domain"), "properties": domainProperties(),
-		}, &d.get},
+		{find, "x:Domain/query", map[string]any{"filter": map[string]any{"name": name}}, &d.query},
+		{find + "read", "x:Domain/get", map[string]any{"#ids": resultOf(find, "x:Domain"), "properties": domainProperties()}, &d.get},
 	}
 }
 
@@ -203,7 +207,7 @@ func (c *Client) domainIDs(ctx context.Context, names []string) (map[string]stri
 		found := make([]domains, n)
 		var calls []call
 		for i, name := range names[:n] {
-			calls = append(calls, found[i].named(name)...)
+			calls = append(calls, found[i].numbered(name, i)...)
 		}
 		if err := c.call(ctx, calls...); err != nil {
 			return nil, err

@@ -181,10 +181,14 @@ func takenBy(address, whom string, cause error) error {
 func (c *Client) createMailbox(ctx context.Context, want wantedMailbox) (string, error) {
 	properties := map[string]any{
 		"@type": "User", "name": want.address.local, "domainId": want.domainID,
-		"description": nullable(want.Name),
-		"aliases":     aliasList(want.aliases),
 		"roles":       map[string]any{"@type": "User"},
 		"permissions": inherited().of(want.Presence),
+	}
+	if want.Name != "" {
+		properties["description"] = want.Name
+	}
+	if len(want.aliases) > 0 {
+		properties["aliases"] = aliasList(want.aliases)
 	}
 	if want.QuotaBytes > 0 {
 		properties["quotas"] = map[string]any{"maxDiskQuota": want.QuotaBytes}
@@ -245,7 +249,8 @@ func (c *Client) mendMailbox(ctx context.Context, known *account, want wantedMai
 		args := map[string]any{"update": map[string]any{known.ID: patch}}
 		calls = append(calls, call{name, "x:Account/set", args, results[len(results)-1]})
 	}
-	if patch := known.differences(want); len(patch) > 0 {
+	patch := known.differences(want)
+	if len(patch) > 0 {
 		update("mend", patch)
 	}
 	if !want.Password.IsZero() {
@@ -259,6 +264,9 @@ func (c *Client) mendMailbox(ctx context.Context, known *account, want wantedMai
 	}
 	for _, result := range results {
 		refusal, err := result.updated(c, known.ID)
+		if err == nil && refusal.isHeldBy(known.ID) {
+			refusal, err = c.swapAddresses(ctx, known.ID, patch)
+		}
 		if err != nil {
 			return "", err
 		}
@@ -267,6 +275,16 @@ func (c *Client) mendMailbox(ctx context.Context, known *account, want wantedMai
 		}
 	}
 	return known.ID, nil
+}
+
+// swapAddresses lets go of the aliases first, where the server says of an
+// account that it has the wanted address itself.
+func (c *Client) swapAddresses(ctx context.Context, id string, patch map[string]any) (refusal *setError, err error) {
+	refusal, err = c.update(ctx, "x:Account/set", id, map[string]any{"aliases": aliasList(nil)})
+	if err != nil || refusal != nil {
+		return refusal, err
+	}
+	return c.update(ctx, "x:Account/set", id, patch)
 }
 
 // differences is the patch that makes an account what is wanted.

@@ -348,7 +348,7 @@ func TestMailboxFaults(t *testing.T) {
 		"reset": {Kind: stage.Reset}, "lost": {Kind: stage.Lost}, "half": {Kind: stage.Half}, "flood": {Kind: stage.Flood},
 		"503": {Status: 503}, "HTML": {Status: 200, Header: map[string]string{"Content-Type": "text/html"}, Body: "<html>"},
 		"empty":    {Status: 200, Header: map[string]string{"Content-Type": "application/json"}},
-		"no lists": {Status: 200, Header: map[string]string{"Content-Type": "application/json"}, Body: `{"methodResponses":[["x:Domain/query",{},"find acme.dezky.test"]]}`},
+		"no lists": {Status: 200, Header: map[string]string{"Content-Type": "application/json"}, Body: `{"methodResponses":[["x:Domain/query",{},"domain0"]]}`},
 	} {
 		for on, step := range map[string]platform.Step{"x:Domain/query": memberStep(ada(), ""), "x:Account/query": memberStep(ada(), ""), "x:Account/set": memberStep(ada(), "")} {
 			s := newDomains(t)

@@ -166,6 +166,11 @@ func (e *setError) isSecret() bool {
 		(e.Properties[0] == "secret" || strings.HasSuffix(e.Properties[0], "/secret"))
 }
 
+// isHeldBy says that an address was refused to the very account that has it.
+func (e *setError) isHeldBy(account string) bool {
+	return e != nil && e.Type == "primaryKeyViolation" && e.ObjectID != nil && *e.ObjectID == (objectID{"Account", account})
+}
+
 func (e *setError) Error() string {
 	text := e.Type
 	if e.Description != "" && !e.isSecret() { // what is said of a password may say a part of it
