@@ -69,7 +69,7 @@ func newLoaders(p *platform.Platform) *loaders {
 		customers:     newLoader(from.CountCustomersOf),
 		membersCounts: newLoader(from.CountMembersOf),
 
-		authenticators: newLoader(p.AuthenticatorsOf),
+		authenticators: newLoader(atMost(mostAsked, p.AuthenticatorsOf)),
 		memberStorage:  newLoader(p.MemberStorage),
 		tenantStorage:  newLoader(p.TenantStorage),
 		groupMembers:   newLoader(p.MembersOfGroups),
@@ -90,6 +90,26 @@ func loadersOf(ctx context.Context) (*loaders, error) {
 		return nil, errors.New("there are no loaders outside of a response")
 	}
 	return ls(), nil
+}
+
+// mostAsked is how many people a response asks the identity provider about, each
+// by calls of their own: a list without pages can be longer than its price.
+const mostAsked = 200
+
+// atMost fetches the first so many keys of a response; of the others nothing is
+// known.
+func atMost[V any](most int, f fetch[V]) fetch[V] {
+	var mu sync.Mutex
+	return func(ctx context.Context, keys []platform.ID) (map[platform.ID]V, error) {
+		mu.Lock()
+		n := min(most, len(keys))
+		most -= n
+		mu.Unlock()
+		if n == 0 {
+			return map[platform.ID]V{}, nil
+		}
+		return f(ctx, keys[:n])
+	}
 }
 
 func tenantID(t *platform.Tenant) platform.ID { return t.ID }

@@ -48,7 +48,9 @@ func fieldPrices() map[string]int {
 		"Tenant.members":                       5,
 		"Tenant.storage":                       50, // live, from outside
 		"Member.storage":                       20,
-		"Member.authenticators":                20,
+		"Member.authenticators":                50, // two calls outside
+		"Mutation.bulkCreateMembers":           4000,
+		"Mutation.importMembers":               4000,
 		"Group.members":                        5,
 		"Import.rows":                          10,
 		"GroupConnection.totalCount":           5,
@@ -69,7 +71,7 @@ func fieldPrices() map[string]int {
 func listLengths() map[string]int {
 	return map[string]int{
 		"Me.memberships":                   20,
-		"AuditEvent.changes":               10,
+		"AuditEvent.changes":               25, // that of an import has many
 		"ProvisioningStatus.steps":         4,
 		"FailedOperation.steps":            4,
 		"SecurityPolicy.ipAllowlist":       20,

@@ -69,12 +69,15 @@ func (p *Platform) Admit(ctx context.Context, rule Rule, on Target, mutating boo
 }
 
 // admitTo is the table of who may do what in a tenant that they see. The staff
-// of its partner may be members too, and then have the rights of both.
+// of its partner may be members too, and then have the rights of both. Of a tenant
+// that is shut (B-5) the members, whose tokens may still be good, change nothing.
 func (p *Platform) admitTo(rule Rule, a *Actor, t *Tenant, mutating bool) error {
 	staff, member := a.staffOf(t), a.memberIn(t)
 	switch {
 	case a.operator(p.operatorAudience):
 		return nil
+	case mutating && t.shut() && !staff:
+		return Errorf(Forbidden, "The tenant is suspended: its members change nothing.")
 	case rule == RuleTenantMember:
 		if member != RoleNone || staff && !mutating {
 			return nil

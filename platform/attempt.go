@@ -318,7 +318,7 @@ func again[T any](ctx context.Context, p *Platform, id ID) (object T, err error)
 	case *Import:
 		found, err = only(p.store.ImportsByID(ctx, []ID{id}))(func(*Import) error { return nil })
 	case *ProvisioningStatus:
-		found, err = p.ProvisioningOf(ctx, id)
+		found, err = p.retried(ctx, id)
 	default:
 		err = fmt.Errorf("nobody knows how to read a %T again", object)
 	}

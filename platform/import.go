@@ -80,6 +80,8 @@ const (
 const (
 	mostRows  = 2000
 	chunkRows = 50
+	// mostImports is how many of a tenant's imports run at once.
+	mostImports = 5
 )
 
 // ImportReader reads imports.
@@ -94,6 +96,8 @@ type ImportReader interface {
 	ImportsOf(ctx context.Context, tenant ID, page Page) (List[*Import], error)
 	// CountImportsOf counts them.
 	CountImportsOf(ctx context.Context, tenant ID) (int, error)
+	// CountRunningImportsOf counts those that go on.
+	CountRunningImportsOf(ctx context.Context, tenant ID) (int, error)
 }
 
 // ImportWriter changes imports.
@@ -241,15 +245,26 @@ func (p *Platform) startImport(ctx context.Context, tenant ID, rows []*MemberRow
 		return nil, err
 	}
 	err = p.change(ctx, ActionMembersImported, tenant, begun.ID, func(w Writer) error {
-		if _, err := p.growing(ctx, w, tenant, 0); err != nil {
+		t, err := p.growing(ctx, w, tenant, 0)
+		if err != nil {
 			return err
+		}
+		running, err := w.CountRunningImportsOf(ctx, tenant)
+		if err != nil {
+			return err
+		}
+		if running >= mostImports {
+			return Errorf(Conflict, "At most %d imports run at once.", mostImports)
 		}
 		for _, c := range begun.chunks {
 			if err := w.PutImportChunk(ctx, c); err != nil {
 				return err
 			}
 		}
-		return w.PutImport(ctx, begun.Import)
+		if err := w.PutImport(ctx, begun.Import); err != nil {
+			return err
+		}
+		return w.PutTenant(ctx, t) // where two that begin at once meet
 	})
 	return begun, err
 }

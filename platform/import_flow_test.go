@@ -408,3 +408,41 @@ func TestAnImportWithAnotherKeyStops(t *testing.T) {
 		t.Error("a subject without members to go through")
 	}
 }
+
+func TestFewImportsRunAtOnce(t *testing.T) {
+	t.Parallel()
+	w := office(t)
+	w.seats(t, "ten_acme", 100)
+	start := func(context.Context) (*platform.ImportStartPayload, error) {
+		return w.BulkCreateMembers(w.by(t, "admin"), platform.BulkCreateMembersInput{TenantID: "ten_acme", Rows: people(1)})
+	}
+	begun := atOnce(8, func(int) error {
+		out, err := start(t.Context())
+		if err == nil && len(out.UserErrors) > 0 {
+			if len(out.Passwords) > 0 {
+				t.Error("one that did not begin shows passwords")
+			}
+			return platform.Errorf(platform.Conflict, "%s", out.UserErrors[0].Message)
+		}
+		return err
+	})
+	list, err := w.ImportsOf(t.Context(), "ten_acme", nil, nil)
+	if err != nil || len(list.Nodes()) > 5 || len(list.Nodes()) != begun[""] || begun[""]+begun[platform.Conflict] != 8 {
+		t.Fatalf("%d begun, of %v, %v", len(list.Nodes()), begun, err)
+	}
+	for len(list.Nodes()) < 5 { // who met too many others at once may try again
+		if _, err := start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if list, err = w.ImportsOf(t.Context(), "ten_acme", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := start(t.Context()); err != nil || len(out.UserErrors) != 1 || out.UserErrors[0].Message != "At most 5 imports run at once." {
+		t.Errorf("a sixth: %+v, %v", out, err)
+	}
+	w.works(t, done)
+	if out, err := start(t.Context()); err != nil || len(out.UserErrors) > 0 {
+		t.Errorf("once they are done: %+v, %v", out, err)
+	}
+}

@@ -162,18 +162,14 @@ func (p *Platform) InviteMember(ctx context.Context, in InviteMemberInput) (*Inv
 	if err != nil {
 		return nil, Secret{}, err
 	}
-	by := ID("")
-	if a := ActorOf(ctx); a != nil && a.User != nil {
-		by = a.User.ID
-	}
 	i := &Invitation{
 		Document: Document{ID: p.newID(KindInvitation)}, TenantID: in.TenantID, Email: email, Role: MemberRoleMember,
-		State: InvitationStateOpen, InvitedBy: by, CreatedAt: p.now(),
+		State: InvitationStateOpen, CreatedAt: p.now(),
 	}
 	if in.Role != nil {
 		i.Role = *in.Role
 	}
-	code := p.renew(i)
+	code := p.renew(ctx, i)
 	err = p.change(ctx, ActionMemberInvited, in.TenantID, i.ID, func(w Writer) error {
 		t, err := p.growing(ctx, w, in.TenantID, 0)
 		if err != nil {
@@ -227,9 +223,13 @@ func revokeInvitations(ctx context.Context, w Writer, tenant ID, email string, w
 
 func (i *Invitation) revoke() { i.State, i.Code = InvitationStateRevoked, "" }
 
-// renew gives an invitation a new code, and all its time.
-func (p *Platform) renew(i *Invitation) Secret {
+// renew gives an invitation a new code, which the caller answers for, and all its
+// time.
+func (p *Platform) renew(ctx context.Context, i *Invitation) Secret {
 	code := rand.Text()
+	if a := ActorOf(ctx); a != nil && a.User != nil {
+		i.InvitedBy = a.User.ID
+	}
 	i.Code, i.Expires = p.hash("invitation", code), p.now().Add(invitedFor)
 	return NewSecret(code)
 }
@@ -238,7 +238,7 @@ func (p *Platform) renew(i *Invitation) Secret {
 // more, and the invitation waits anew.
 func (p *Platform) ResendInvitation(ctx context.Context, in ResendInvitationInput) (*Invitation, Secret, error) {
 	var code Secret
-	i, err := p.changeInvitation(ctx, ActionInvitationResent, in.TenantID, in.InvitationID, func(i *Invitation) { code = p.renew(i) })
+	i, err := p.changeInvitation(ctx, ActionInvitationResent, in.TenantID, in.InvitationID, func(i *Invitation) { code = p.renew(ctx, i) })
 	return i, code, err
 }
 
@@ -289,7 +289,11 @@ func (p *Platform) AcceptInvitation(ctx context.Context, in AcceptInvitationInpu
 		if err != nil {
 			return err
 		}
-		if i.State != InvitationStateOpen || !i.Expires.After(p.now().Time) {
+		good, err := p.isGood(ctx, w, i)
+		if err != nil {
+			return err
+		}
+		if !good {
 			return bad
 		}
 		held, err := w.MembershipsOf(ctx, a.User.ID)
@@ -302,10 +306,39 @@ func (p *Platform) AcceptInvitation(ctx context.Context, in AcceptInvitationInpu
 	return m, err
 }
 
+// isGood says whether an invitation can be accepted: also who answers for it must
+// still be one who may invite, or an administrator could keep a code, and come
+// back with it after they were demoted or removed.
+func (p *Platform) isGood(ctx context.Context, r Reader, i *Invitation) (bool, error) {
+	if i.State != InvitationStateOpen || !i.Expires.After(p.now().Time) {
+		return false, nil
+	}
+	if i.InvitedBy == "" { // with the tenant itself (B-3)
+		return true, nil
+	}
+	by, err := r.User(ctx, i.InvitedBy)
+	if err != nil || by.PlatformAdmin {
+		return err == nil, err
+	}
+	held, err := r.MembershipsOf(ctx, by.ID)
+	return slices.ContainsFunc(held, func(m *Member) bool { return m.TenantID == i.TenantID && m.administers() }), err
+}
+
+// takesUp says whether the sign-in with its address alone accepts an invitation.
+// Who is somebody's already says so with the code: no tenant makes another's
+// people its members, and ends their sessions (E-3), without a word of theirs.
+func (i *Invitation) takesUp(u *User, held []*Member) bool {
+	if i.Code == "" { // with the tenant itself (B-3)
+		return true
+	}
+	return !u.PlatformAdmin && u.PartnerID == "" &&
+		!slices.ContainsFunc(held, func(m *Member) bool { return m.TenantID != i.TenantID && !m.over() })
+}
+
 // accept makes a person the member that an invitation promised. What somebody
 // gave by a mutation counts more than what a token gave, and lifts a tombstone. A
-// suspension it does not lift, and an administrator it does not demote (E-7): it
-// may be older than either.
+// suspension it does not lift, nor a tombstone that is newer, and an administrator it
+// does not demote (E-7).
 func (p *Platform) accept(ctx context.Context, w Writer, i *Invitation, u *User, held []*Member) (*Member, error) {
 	m := &Member{Document: Document{ID: p.newID(KindMember)}, TenantID: i.TenantID, UserID: u.ID, JoinedAt: p.now()}
 	more := 1
@@ -315,6 +348,10 @@ func (p *Platform) accept(ctx context.Context, w Writer, i *Invitation, u *User,
 			more = 0
 		case MemberStateSuspended:
 			return nil, Errorf(Conflict, "This membership is suspended.")
+		case MemberStateRevoked:
+			if m.RemovedAt != nil && i.Expires.Add(-invitedFor).Before(m.RemovedAt.Time) {
+				return nil, Errorf(Conflict, "This membership was taken away.")
+			}
 		}
 	}
 	t, err := p.growing(ctx, w, i.TenantID, more)
@@ -324,7 +361,7 @@ func (p *Platform) accept(ctx context.Context, w Writer, i *Invitation, u *User,
 	if !m.administers() {
 		m.Role = i.Role
 	}
-	m.State, m.Source, m.MailUntil = MemberStateActive, MemberSourceMutation, nil
+	m.State, m.Source, m.MailUntil, m.RemovedAt = MemberStateActive, MemberSourceMutation, nil, nil
 	i.State, i.Code, i.MemberID = InvitationStateAccepted, "", m.ID
 	if err := w.PutMember(ctx, m); err != nil {
 		return nil, err
@@ -350,8 +387,15 @@ func (p *Platform) invitationsOf(ctx context.Context, r InvitationReader, is Ide
 // seat: where there is none it waits on. It returns all that the person then
 // holds, and if anything was taken up.
 func (p *Platform) takeUp(ctx context.Context, w Writer, u *User, held []*Member, waiting []*Invitation) ([]*Member, bool, error) {
-	taken := false
+	taken, before := false, held
 	for _, i := range waiting {
+		good, err := p.isGood(ctx, w, i)
+		if err != nil {
+			return nil, false, err
+		}
+		if !good || !i.takesUp(u, before) {
+			continue
+		}
 		m, err := p.accept(ctx, w, i, u, held)
 		if CodeOf(err) == Conflict && err != nil {
 			continue

@@ -16,6 +16,10 @@ type Member struct {
 	Source   MemberSource `json:"source"`
 	JoinedAt Time         `json:"joinedAt"`
 
+	// RemovedAt is when the membership was taken away, of one that is: no older
+	// invitation gives it back.
+	RemovedAt *Time `json:"removedAt,omitempty"`
+
 	// Address is the member's mailbox, "" for none, and Aliases are the other
 	// addresses that it has.
 	Address string   `json:"address,omitempty"`

@@ -117,7 +117,9 @@ func (p *Platform) UpdateMember(ctx context.Context, in UpdateMemberInput) (*Mem
 			if m.Role == MemberRoleAdmin && *in.Role != MemberRoleAdmin && self(ctx, m.UserID) {
 				return notOneself()
 			}
-			m.Role = *in.Role
+			if m.Role = *in.Role; m.Role == MemberRoleAdmin {
+				m.Source = MemberSourceMutation // or the last administrator could go with a group of theirs (A-3, E-7)
+			}
 		}
 		if in.MailQuotaMiB != nil {
 			m.MailQuotaMiB = *in.MailQuotaMiB
@@ -293,7 +295,8 @@ func (p *Platform) ResetMemberPassword(ctx context.Context, in ResetMemberPasswo
 // that still waits goes with it, or the next sign-in would bring them back.
 func (p *Platform) RemoveMember(ctx context.Context, in RemoveMemberInput) (*Member, error) {
 	return p.changeMember(ctx, ActionMemberRemoved, in.TenantID, in.MemberID, func(w Writer, _ *Tenant, m *Member) error {
-		m.State, m.Sealed = MemberStateRevoked, ""
+		now := p.now()
+		m.State, m.Sealed, m.RemovedAt = MemberStateRevoked, "", &now
 		u, err := w.User(ctx, m.UserID)
 		if err != nil {
 			return err
@@ -312,7 +315,7 @@ func (p *Platform) RestoreMember(ctx context.Context, in RestoreMemberInput) (*M
 		if _, err := p.growing(ctx, w, t.ID, 1); err != nil {
 			return err
 		}
-		m.State, m.Source, m.MailUntil = MemberStateActive, MemberSourceMutation, nil
+		m.State, m.Source, m.MailUntil, m.RemovedAt = MemberStateActive, MemberSourceMutation, nil, nil
 		if m.Address != "" {
 			if err := claimAddresses(ctx, w, t.ID, m.ID, "memberId", append([]string{m.Address}, m.Aliases...)...); err != nil {
 				return err

@@ -86,6 +86,16 @@ func (p *Platform) ProvisioningOf(ctx context.Context, subject ID) (*Provisionin
 	return doc.Present(), nil
 }
 
+// retried is a subject's present state for a repeat of RetryOperation: that of
+// the tenant that asks, since a person may be other tenants' too.
+func (p *Platform) retried(ctx context.Context, subject ID) (*ProvisioningStatus, error) {
+	now, err := p.ProvisioningOf(ctx, subject)
+	if r := attemptOf(ctx); err == nil && r != nil {
+		now.TenantID = r.tried.TenantID
+	}
+	return now, err
+}
+
 // ProvisioningsOf are the present states of subjects, in no order.
 func (p *Platform) ProvisioningsOf(ctx context.Context, subjects []ID) ([]*ProvisioningStatus, error) {
 	docs, err := p.store.ProvisioningsByID(ctx, subjects)

@@ -172,3 +172,20 @@ func TestAStepOfAPersonNamesTheTenantThatAsks(t *testing.T) {
 		t.Errorf("got %+v, %v; want nothing told of their other tenants", now, err)
 	}
 }
+
+func TestARepeatedRetryNamesTheTenantThatAsks(t *testing.T) {
+	t.Parallel()
+	w := office(t)
+	m, _ := w.hires(t, "bert")
+	w.joins(t, m.UserID, "ten_globex", isMember)
+	w.works(t, except(platform.IntegrationOCIS, m.UserID))
+	retry := platform.RetryOperationInput{
+		TenantID: "ten_globex", SubjectID: m.UserID, Integration: platform.IntegrationOCIS, IdempotencyKey: pointer("again"),
+	}
+	for range 2 {
+		p, err := platform.Mutate(w.by(t, "operator"), w.Platform, retry, w.RetryOperation)
+		if err != nil || p.Object == nil || p.Object.TenantID != "ten_globex" {
+			t.Fatalf("got %+v, %v; want nothing told of their other tenants", p, err)
+		}
+	}
+}

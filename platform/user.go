@@ -138,6 +138,9 @@ func (p *Platform) Me(ctx context.Context) (*Me, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.User != nil {
+		waiting = slices.DeleteFunc(waiting, func(i *Invitation) bool { return !i.takesUp(a.User, a.all) })
+	}
 	if len(waiting) > 0 || !p.inStep(a, tenants) {
 		if err := p.syncUser(ctx, a, tenants); err != nil {
 			return nil, err

@@ -206,3 +206,29 @@ func TestWhoami(t *testing.T) {
 		t.Errorf("me without a caller: got %v", err)
 	}
 }
+
+// Who was made an administrator stays one when their groups change: or the last
+// one could go with a group.
+func TestATokenDoesNotTakeAnAdministratorAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.plant(t)
+	is := platform.Identity{Subject: "anna", Email: "anna@acme.test", Name: "Anna", Groups: []string{"tenant-acme"}}
+	me, err := w.Me(w.as(t, is))
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := platform.MemberRoleAdmin
+	if _, err := w.UpdateMember(w.by(t, "operator"), platform.UpdateMemberInput{
+		TenantID: "ten_acme", MemberID: me.Memberships[0].ID, Role: &admin,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	is.Groups = nil
+	if _, err := w.Me(w.as(t, is)); err != nil {
+		t.Fatal(err)
+	}
+	if got := states(t, w, me.User.ID)["ten_acme"]; got != platform.MemberStateActive {
+		t.Errorf("the administrator is %s", got)
+	}
+}

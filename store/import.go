@@ -36,6 +36,10 @@ func (r reader) CountImportsOf(ctx context.Context, tenant platform.ID) (int, er
 	return count(ctx, r, imports, eq("tenantId", string(tenant)))
 }
 
+func (r reader) CountRunningImportsOf(ctx context.Context, tenant platform.ID) (int, error) {
+	return count(ctx, r, imports, eq("tenantId", string(tenant)), eq("state", string(platform.ImportStateRunning)))
+}
+
 func (w *writer) PutImport(ctx context.Context, i *platform.Import) error {
 	old, err := put[platform.Import](ctx, w, imports, i)
 	if err != nil || old != nil {

@@ -169,10 +169,11 @@ func reads(ctx context.Context, s *store.Store) map[string]func() error {
 			_, later := s.ImportsOf(ctx, "ten_a", behind("imports", start.String()))
 			return errors.Join(first, later)
 		},
-		"CountImportsOf": func() error { _, err := s.CountImportsOf(ctx, "ten_a"); return err },
-		"Partner":        func() error { _, err := s.Partner(ctx, "par_a"); return err },
-		"PartnersByID":   func() error { _, err := s.PartnersByID(ctx, []platform.ID{"par_a"}); return err },
-		"PartnerBySlug":  func() error { _, err := s.PartnerBySlug(ctx, "nordic"); return err },
+		"CountImportsOf":        func() error { _, err := s.CountImportsOf(ctx, "ten_a"); return err },
+		"CountRunningImportsOf": func() error { _, err := s.CountRunningImportsOf(ctx, "ten_a"); return err },
+		"Partner":               func() error { _, err := s.Partner(ctx, "par_a"); return err },
+		"PartnersByID":          func() error { _, err := s.PartnersByID(ctx, []platform.ID{"par_a"}); return err },
+		"PartnerBySlug":         func() error { _, err := s.PartnerBySlug(ctx, "nordic"); return err },
 		"CountCustomersOf": func() error {
 			_, err := s.CountCustomersOf(ctx, []platform.ID{"par_a", "par_b"})
 			return err

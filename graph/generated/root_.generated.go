@@ -534,7 +534,7 @@ extend enum Action {
 }
 
 extend type Mutation {
-  "Invites somebody who has an account elsewhere, or will have one. The code is shown this once: the portal sends it."
+  "Invites somebody. Who is nobody's yet joins by signing in with the address; who is another's says so with the code. The code is shown this once, and is good as long as whoever sent it may invite: the portal sends it."
   inviteMember(input: InviteMemberInput!): InvitationCodePayload @tenantAdmin
   "Makes a new code, shown this once. The old one is good no more, and the invitation waits anew."
   resendInvitation(input: ResendInvitationInput!): InvitationCodePayload @tenantAdmin
@@ -688,7 +688,7 @@ type Member implements Node {
   provisioning: ProvisioningStatus @tenantAdmin @goField(forceResolver: true)
   "What the outside systems have of the person."
   personProvisioning: ProvisioningStatus @tenantAdmin @goField(forceResolver: true)
-  "How many authenticators the person has, live; null is not known."
+  "How many authenticators the person has, live; null is not known. An answer asks about 200 people at most."
   authenticators: Int @tenantAdmin @goField(forceResolver: true)
   "What the member's own files and mails take, live. Members see their own."
   storage: Storage @tenantMember @goField(forceResolver: true)
