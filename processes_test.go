@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -296,6 +297,22 @@ func (m *slowMutation) finish(t *testing.T) platform.ID {
 	return a.Data["did"].Tenant.ID
 }
 
+// pause stops a process where it is not in the middle of a write: SQLite has one
+// writer, and one that is stopped with the lock in its hand stops everybody.
+func (f *fleet) pause(t *testing.T, p *process) {
+	t.Helper()
+	until(t, "it was stopped between two writes", func() bool {
+		p.signal(t, syscall.SIGSTOP)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		if _, err := f.documents.Prune(ctx, platform.At(time.Unix(0, 0))); err == nil { // it needs the lock, and changes nothing
+			return true
+		}
+		p.signal(t, syscall.SIGCONT)
+		return false
+	})
+}
+
 // TestPaused stops a process while it works, for longer than a beat may stand
 // still, and wakes it when another has done its work (R4): it writes nothing of
 // it, and calls nobody.
@@ -311,7 +328,7 @@ func TestPaused(t *testing.T) {
 	paused := f.places[0].Load()
 	until(t, "its calls are on their way", func() bool { return len(f.files.Stage().Calls()) == before+8 }) // as many as go out at once
 	next := f.launch(t).ready(t)
-	paused.signal(t, syscall.SIGSTOP)
+	f.pause(t, paused)
 	stopped := time.Now()
 	until(t, "the other has taken over", func() bool {
 		owners, err := f.documents.ProvisioningOwners(t.Context())
