@@ -90,21 +90,38 @@ func (p *Platform) primaryDomain(t *Tenant) (string, error) {
 // holds is Conflict on the field. What the holder needs no more stays claimed
 // until the mail server has let go of it.
 func claimAddresses(ctx context.Context, w Writer, tenant, holder ID, field string, wanted ...string) error {
+	ids, err := unclaimed(ctx, w, holder, field, wanted...)
+	if err != nil {
+		return err
+	}
+	return claim(ctx, w, tenant, holder, ids...)
+}
+
+// unclaimed are those of the addresses that the holder does not hold yet. The
+// first that another holds is Conflict on the field.
+func unclaimed(ctx context.Context, r AddressReader, holder ID, field string, wanted ...string) ([]ID, error) {
 	ids := make([]ID, len(wanted))
 	for i, address := range wanted {
 		ids[i] = ID(address)
 	}
-	there, err := w.AddressesByID(ctx, ids)
+	there, err := r.AddressesByID(ctx, ids)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, a := range there {
-		if a.Holder != holder {
-			return Errorf(Conflict, "The address %s is taken.", a.ID).On(field)
-		}
-		ids = slices.DeleteFunc(ids, func(id ID) bool { return id == a.ID })
-	}
+	var free []ID
 	for _, id := range ids {
+		switch i := slices.IndexFunc(there, func(a *Address) bool { return a.ID == id }); {
+		case i < 0:
+			free = append(free, id)
+		case there[i].Holder != holder:
+			return nil, Errorf(Conflict, "The address %s is taken.", id).On(field)
+		}
+	}
+	return free, nil
+}
+
+func claim(ctx context.Context, w AddressWriter, tenant, holder ID, addresses ...ID) error {
+	for _, id := range addresses {
 		if err := w.ClaimAddress(ctx, &Address{Document: Document{ID: id}, TenantID: tenant, Holder: holder}); err != nil {
 			return err
 		}

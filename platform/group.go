@@ -304,15 +304,7 @@ func NoGroup(id ID) error { return Errorf(NotFound, "There is no group %s.", sho
 
 // GroupsOf lists a tenant's groups.
 func (p *Platform) GroupsOf(ctx context.Context, tenant ID, first *int32, after *Cursor) (*GroupConnection, error) {
-	page, err := NewPage(first, after)
-	if err != nil {
-		return nil, err
-	}
-	list, err := p.store.GroupsOf(ctx, tenant, page)
-	if err != nil {
-		return nil, err
-	}
-	return NewConnection(page, list, func(ctx context.Context) (int, error) { return p.store.CountGroupsOf(ctx, tenant) }), nil
+	return tenantList(ctx, tenant, first, after, p.store.GroupsOf, p.store.CountGroupsOf)
 }
 
 // MembersOfGroups are the members in each group, in the order of their IDs.

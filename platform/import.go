@@ -397,15 +397,7 @@ func (c *ImportChunk) cancel() (waited bool) {
 
 // ImportsOf lists a tenant's imports.
 func (p *Platform) ImportsOf(ctx context.Context, tenant ID, first *int32, after *Cursor) (*ImportConnection, error) {
-	page, err := NewPage(first, after)
-	if err != nil {
-		return nil, err
-	}
-	list, err := p.store.ImportsOf(ctx, tenant, page)
-	if err != nil {
-		return nil, err
-	}
-	return NewConnection(page, list, func(ctx context.Context) (int, error) { return p.store.CountImportsOf(ctx, tenant) }), nil
+	return tenantList(ctx, tenant, first, after, p.store.ImportsOf, p.store.CountImportsOf)
 }
 
 // RowsOfImports are the rows of imports, in their order.

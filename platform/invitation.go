@@ -417,13 +417,5 @@ func NoInvitation(id ID) error { return Errorf(NotFound, "There is no invitation
 
 // InvitationsOf lists a tenant's open invitations.
 func (p *Platform) InvitationsOf(ctx context.Context, tenant ID, first *int32, after *Cursor) (*InvitationConnection, error) {
-	page, err := NewPage(first, after)
-	if err != nil {
-		return nil, err
-	}
-	list, err := p.store.OpenInvitationsOf(ctx, tenant, page)
-	if err != nil {
-		return nil, err
-	}
-	return NewConnection(page, list, func(ctx context.Context) (int, error) { return p.store.CountOpenInvitationsOf(ctx, tenant) }), nil
+	return tenantList(ctx, tenant, first, after, p.store.OpenInvitationsOf, p.store.CountOpenInvitationsOf)
 }

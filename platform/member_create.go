@@ -130,7 +130,8 @@ func noSeat(t *Tenant) error {
 }
 
 // makeMember stores a new person and their membership. The seat is theirs
-// already.
+// already. Somebody who is refused has changed nothing: all addresses are looked
+// at before any is claimed.
 func (p *Platform) makeMember(ctx context.Context, w Writer, t *Tenant, d newMember) (*Member, error) {
 	domain, err := p.primaryDomain(t)
 	if err != nil {
@@ -143,10 +144,16 @@ func (p *Platform) makeMember(ctx context.Context, w Writer, t *Tenant, d newMem
 	u := &User{
 		Document: Document{ID: d.user}, Email: m.Address, Username: m.Address, Name: d.name, Ours: true, CreatedAt: m.JoinedAt,
 	}
-	if err := claimAddresses(ctx, w, t.ID, m.ID, "mailName", m.Address); err != nil {
+	m.nameAliases(domain, d.aliases)
+	own, err := unclaimed(ctx, w, m.ID, "mailName", m.Address)
+	if err != nil {
 		return nil, err
 	}
-	if err := m.setAliases(ctx, w, domain, d.aliases); err != nil {
+	others, err := unclaimed(ctx, w, m.ID, "aliases", m.Aliases...)
+	if err != nil {
+		return nil, err
+	}
+	if err := claim(ctx, w, t.ID, m.ID, append(own, others...)...); err != nil {
 		return nil, err
 	}
 	if m.Sealed, err = p.seal(d.password, m.ID); err != nil {
@@ -163,13 +170,17 @@ func (p *Platform) makeMember(ctx context.Context, w Writer, t *Tenant, d newMem
 
 // setAliases gives the member exactly these mail names in a domain.
 func (m *Member) setAliases(ctx context.Context, w Writer, domain string, names []string) error {
+	m.nameAliases(domain, names)
+	return claimAddresses(ctx, w, m.TenantID, m.ID, "aliases", m.Aliases...)
+}
+
+func (m *Member) nameAliases(domain string, names []string) {
 	m.Aliases = nil
 	for _, name := range names {
 		if alias := name + "@" + domain; alias != m.Address {
 			m.Aliases = append(m.Aliases, alias)
 		}
 	}
-	return claimAddresses(ctx, w, m.TenantID, m.ID, "aliases", m.Aliases...)
 }
 
 // mailUntil is until when a mailbox that is frozen now may still be read; nil

@@ -11,8 +11,8 @@ import (
 // has its own sequence to go on from (C-7).
 func (p *Platform) WatchMember(ctx context.Context, tenant, member ID, after, personAfter *int32) (<-chan *ProvisioningStatus, error) {
 	for _, sequence := range []*int32{after, personAfter} {
-		if sequence != nil && *sequence < 0 {
-			return nil, Errorf(Invalid, "A sequence is not negative.").On("after")
+		if err := checkSequence(sequence); err != nil {
+			return nil, err
 		}
 	}
 	m, err := p.store.Member(ctx, tenant, member)
@@ -56,8 +56,8 @@ func (p *Platform) WatchMember(ctx context.Context, tenant, member ID, after, pe
 
 // WatchImport follows how far an import has come (C-7).
 func (p *Platform) WatchImport(ctx context.Context, tenant, id ID, after *int32) (<-chan *ProvisioningStatus, error) {
-	if after != nil && *after < 0 {
-		return nil, Errorf(Invalid, "A sequence is not negative.").On("after")
+	if err := checkSequence(after); err != nil {
+		return nil, err
 	}
 	if _, err := p.store.Import(ctx, tenant, id); err != nil {
 		return nil, err

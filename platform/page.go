@@ -164,3 +164,19 @@ func (c *Connection[T]) TotalCount(ctx context.Context) (int32, error) {
 	n, err := c.total(ctx)
 	return int32(n), err //nolint:gosec // no list here has two thousand million entries
 }
+
+// tenantList is the page of a tenant's list that a client asks for.
+func tenantList[T any](
+	ctx context.Context, tenant ID, first *int32, after *Cursor,
+	read func(context.Context, ID, Page) (List[T], error), count func(context.Context, ID) (int, error),
+) (*Connection[T], error) {
+	page, err := NewPage(first, after)
+	if err != nil {
+		return nil, err
+	}
+	list, err := read(ctx, tenant, page)
+	if err != nil {
+		return nil, err
+	}
+	return NewConnection(page, list, func(ctx context.Context) (int, error) { return count(ctx, tenant) }), nil
+}

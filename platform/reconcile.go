@@ -133,10 +133,19 @@ func (p *Platform) FailedOperations(ctx context.Context, first *int32, after *Cu
 // WatchProvisioning follows a tenant's own steps, from after a sequence or from
 // the present state on, until ctx ends (C-7).
 func (p *Platform) WatchProvisioning(ctx context.Context, tenant ID, after *int32) (<-chan *ProvisioningStatus, error) {
-	if after != nil && *after < 0 {
-		return nil, Errorf(Invalid, "A sequence is not negative.").On("after")
+	if err := checkSequence(after); err != nil {
+		return nil, err
 	}
 	return p.feed.Subject(ctx, tenant, after)
+}
+
+// checkSequence looks at the place that a subscriber goes on from, if there is
+// one.
+func checkSequence(after *int32) error {
+	if after != nil && *after < 0 {
+		return Errorf(Invalid, "A sequence is not negative.").On("after")
+	}
+	return nil
 }
 
 // WatchProvisioningFeed follows all subjects' steps, from a cursor or from the

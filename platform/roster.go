@@ -154,31 +154,8 @@ func (p *Platform) workOffChunk(ctx context.Context, w Writer, s Step, i *Import
 	return p.progress(ctx, w, s, i.Created+i.Failed, i.Rows)
 }
 
-// makeRow makes a row's member. A row that is refused has changed nothing: its
-// addresses are looked at before any is claimed.
+// makeRow makes a row's member.
 func (p *Platform) makeRow(ctx context.Context, w Writer, t *Tenant, row *ImportRow) error {
-	domain, err := p.primaryDomain(t)
-	if err != nil {
-		return err
-	}
-	wanted := []ID{ID(row.MailName + "@" + domain)}
-	for _, alias := range row.Aliases {
-		wanted = append(wanted, ID(alias+"@"+domain))
-	}
-	taken, err := w.AddressesByID(ctx, wanted)
-	if err != nil {
-		return err
-	}
-	for at, address := range wanted {
-		if !slices.ContainsFunc(taken, func(a *Address) bool { return a.ID == address }) {
-			continue
-		}
-		field := "mailName"
-		if at > 0 {
-			field = "aliases"
-		}
-		return Errorf(Conflict, "The address %s is taken.", address).On(field)
-	}
 	password, err := p.open(row.Sealed, row.MemberID)
 	if err != nil {
 		return err

@@ -8,11 +8,9 @@ import (
 )
 
 func (r reader) Group(ctx context.Context, tenant, id platform.ID) (*platform.Group, error) {
-	g, err := oneByID[platform.Group](ctx, r, groups, id, platform.NoGroup(id))
-	if err == nil && (g.TenantID != tenant || g.Status == platform.GroupStatusDeleted) {
-		return nil, platform.NoGroup(id)
-	}
-	return g, err
+	return ofTenant(ctx, r, groups, id, platform.NoGroup(id), func(g *platform.Group) bool {
+		return g.TenantID == tenant && g.Status != platform.GroupStatusDeleted
+	})
 }
 
 func (r reader) GroupsByID(ctx context.Context, ids []platform.ID) ([]*platform.Group, error) {

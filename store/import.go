@@ -7,11 +7,7 @@ import (
 )
 
 func (r reader) Import(ctx context.Context, tenant, id platform.ID) (*platform.Import, error) {
-	i, err := oneByID[platform.Import](ctx, r, imports, id, platform.NoImport(id))
-	if err == nil && i.TenantID != tenant {
-		return nil, platform.NoImport(id)
-	}
-	return i, err
+	return ofTenant(ctx, r, imports, id, platform.NoImport(id), func(i *platform.Import) bool { return i.TenantID == tenant })
 }
 
 func (r reader) ImportsByID(ctx context.Context, ids []platform.ID) ([]*platform.Import, error) {

@@ -18,11 +18,7 @@ func (r reader) InvitationByCode(ctx context.Context, hash string) (*platform.In
 }
 
 func (r reader) Invitation(ctx context.Context, tenant, id platform.ID) (*platform.Invitation, error) {
-	i, err := oneByID[platform.Invitation](ctx, r, invitations, id, platform.NoInvitation(id))
-	if err == nil && i.TenantID != tenant {
-		return nil, platform.NoInvitation(id)
-	}
-	return i, err
+	return ofTenant(ctx, r, invitations, id, platform.NoInvitation(id), func(i *platform.Invitation) bool { return i.TenantID == tenant })
 }
 
 func (r reader) InvitationsByID(ctx context.Context, ids []platform.ID) ([]*platform.Invitation, error) {

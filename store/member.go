@@ -37,11 +37,7 @@ func (r reader) CountMembersOf(ctx context.Context, ids []platform.ID) (map[plat
 }
 
 func (r reader) Member(ctx context.Context, tenant, id platform.ID) (*platform.Member, error) {
-	m, err := oneByID[platform.Member](ctx, r, members, id, platform.NoMember(id))
-	if err == nil && m.TenantID != tenant {
-		return nil, platform.NoMember(id)
-	}
-	return m, err
+	return ofTenant(ctx, r, members, id, platform.NoMember(id), func(m *platform.Member) bool { return m.TenantID == tenant })
 }
 
 func (r reader) CountAdminsOf(ctx context.Context, tenant platform.ID) (int, error) {

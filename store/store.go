@@ -88,6 +88,18 @@ func oneByID[T any, P entity[T]](ctx context.Context, r reader, coll string, id 
 	return first[T](missing)(byID[T, P](ctx, r, coll, []platform.ID{id}))
 }
 
+// ofTenant reads a document by its ID, or answers with the error for one that is
+// missing where it is another tenant's, or otherwise not to be found.
+func ofTenant[T any, P entity[T]](
+	ctx context.Context, r reader, coll string, id platform.ID, missing error, found func(*T) bool,
+) (*T, error) {
+	v, err := oneByID[T, P](ctx, r, coll, id, missing)
+	if err == nil && !found(v) {
+		return nil, missing
+	}
+	return v, err
+}
+
 func find[T any, P entity[T]](ctx context.Context, r reader, coll string, q Query) ([]*T, error) {
 	return decodeAll[T, P](r.from.Find(ctx, coll, q))
 }
